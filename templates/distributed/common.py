@@ -1,0 +1,110 @@
+class UserError(Exception):
+    """A mistake that the person at the keyboard can mend: the run ends with this one line and exit code 2."""
+
+
+class Runtime(Processes):
+    """The device, the precision and the processes of this run, and the signals that end it."""
+
+    def __init__(self, args: Namespace, keep: ExitStack):
+        super().__init__(args)
+        self.keep = keep  # what is put here is released when the run ends, however it ends
+        self.device = find_device(args.device, self.local_rank)
+        self.precision = find_precision(args.precision, self.device)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
+        self.signal = 0
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+            torch.set_float32_matmul_precision("high")  # TF32
+            torch.backends.cudnn.benchmark = not args.deterministic
+        if args.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+        if args.batch_size % (self.world_size * args.accumulation):
+            parts = f"{self.world_size} processes x {args.accumulation} accumulation steps"
+            raise UserError(f"--batch-size {args.batch_size} cannot be divided over {parts}")
+        self.before_stopping: Callable[[], None] = lambda: None
+        self.connect(args)
+
+    def autocast(self) -> torch.autocast:
+        """Run the forward pass in the chosen precision; does nothing in fp32."""
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32")
+
+    def free_memory(self) -> int:
+        """Bytes that the device has left for data."""
+        if self.device.type == "cuda":
+            return torch.cuda.mem_get_info(self.device)[0]
+        return torch.mps.recommended_max_memory() if self.device.type == "mps" else sys.maxsize
+
+    def catch_signals(self) -> None:
+        """From now on a request to stop waits for the end of a step, where everything can be saved."""
+        for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+            if hasattr(signal, name):  # Windows knows no SIGUSR1
+                signal.signal(getattr(signal, name), self.remember_signal)
+
+    def remember_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.signal = number
+
+    def stop_if_asked(self) -> None:
+        """End all processes here if one of them was asked to stop; a good place is the end of a step."""
+        number = self.stop_signal(self.signal)
+        if number:
+            self.before_stopping()
+            self.close()
+            sys.exit(128 + number)
+
+    def first(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call `function` on rank 0 alone and return its value on every rank; where it fails, all end."""
+        value: Any = None
+        try:
+            value = function(*args) if self.rank == 0 else None
+        except UserError as error:
+            value = error
+        value = self.broadcast(value)
+        if isinstance(value, UserError):
+            raise value if self.rank == 0 else SystemExit(2)
+        return value
+
+    def rank_zero_first(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call `function` on every rank, on the others when rank 0 is done, for instance with a download."""
+        values: list[Any] = []
+        self.first(lambda: values.append(function(*args)))
+        return values[0] if self.rank == 0 else function(*args)
+
+
+def find_device(name: str, local_rank: int) -> torch.device:
+    """Turn `--device` into this process's device; a device that is not there is an error, never a silent CPU."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind in available if available[kind])
+    if not available[name]:
+        raise UserError(f"--device {name}: this machine, or this build of torch, has none; use --device auto or cpu")
+    if name == "cuda" and local_rank >= torch.cuda.device_count():
+        raise UserError(f"{local_rank + 1} processes need as many GPUs here; there are {torch.cuda.device_count()}")
+    return torch.device(f"cuda:{local_rank}" if name == "cuda" else name)
+
+
+def find_precision(name: str, device: torch.device) -> str:
+    """Turn `--precision` into fp32, bf16 or fp16; `auto` is bf16 on a GPU that computes in it, fp32 elsewhere."""
+    if name == "auto":
+        return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    if name == "fp16" and device.type == "cpu":
+        raise UserError("--precision fp16 needs a GPU; on a CPU use fp32 or bf16")
+    return name
+
+
+@contextmanager
+def start(args: Namespace) -> Iterator[Runtime]:
+    """Open the runtime for a `with` block; end the errors and interruptions of a person with one line."""
+    with ExitStack() as keep:
+        try:
+            runtime = Runtime(args, keep)
+            yield runtime
+            runtime.close()
+        except UserError as error:
+            message = str(error).rpartition("UserError: ")[2].strip()  # that of a worker comes behind its traceback
+            print(f"error: {message}", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            print("stopped before the first step: nothing to save", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)

@@ -1,0 +1,22 @@
+"""Where a logger would show the run: none was chosen, so everything stays in the run folder."""
+
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+
+class Dashboard:
+    """Shows nothing; give these methods a body to send the run wherever you like."""
+
+    def __init__(self, folder: Path, options: dict[str, Any], step: int):
+        pass
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        pass
+
+    def picture(self, step: int, name: str, figure: Figure) -> None:
+        pass
+
+    def finish(self) -> None:
+        pass

@@ -1,0 +1,69 @@
+"""Render the template, and read what was rendered."""
+
+import itertools
+import json
+import shutil
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from cookiecutter.main import cookiecutter
+
+ROOT = Path(__file__).parent.parent
+CONTEXT = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
+PROMPTS = [name for name in CONTEXT if not name.startswith("_")]
+CHOICES = {name: answers for name, answers in CONTEXT.items() if isinstance(answers, list)}
+RAW_PROJECT = ROOT / "{{cookiecutter.project_slug}}"
+
+
+def render(answers: dict[str, str], output_dir: Path, hooks: bool = False, template: Path = ROOT) -> Path:
+    """Render a project into `output_dir` and return its folder; unknown prompts are refused, which cookiecutter lets
+    pass."""
+    known = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
+    if unknown := answers.keys() - known.keys():
+        raise ValueError(f"no such prompts: {sorted(unknown)}")
+    return Path(
+        cookiecutter(str(template), no_input=True, extra_context=answers, output_dir=output_dir, accept_hooks=hooks)
+    )
+
+
+def replay(answers: dict, file: Path, output_dir: Path, hooks: bool = True, template: Path = ROOT) -> Path:
+    """Render a project from a file of answers, which cookiecutter takes as they are."""
+    defaults = {name: CHOICES[name][0] if name in CHOICES else "project" for name in PROMPTS}
+    file.write_text(json.dumps({"cookiecutter": defaults | answers}), encoding="utf-8")
+    return Path(cookiecutter(str(template), replay=str(file), output_dir=output_dir, accept_hooks=hooks))
+
+
+def copy_template(folder: Path) -> Path:
+    """Copy what the template consists of into a new folder, which a test may change."""
+    for name in [RAW_PROJECT.name, "templates", "hooks"]:
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "cookiecutter.json", folder)
+    return folder
+
+
+def all_answers() -> list[dict[str, str]]:
+    """Return every combination of choices."""
+    return [dict(zip(CHOICES, answers, strict=True)) for answers in itertools.product(*CHOICES.values())]
+
+
+@dataclass
+class Project:
+    """A rendered project: its answers and its folder."""
+
+    answers: dict[str, str]
+    folder: Path
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """The text of each file by its path; a rendered project holds only text."""
+        paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        return {path.relative_to(self.folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+
+    def python(self, tests: bool = True) -> dict[str, str]:
+        """Return the Python files, with or without the project's own tests."""
+        return {
+            path: text
+            for path, text in self.files.items()
+            if path.endswith(".py") and (tests or not path.startswith("tests/"))
+        }

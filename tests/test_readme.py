@@ -1,0 +1,25 @@
+"""README.md says what is so."""
+
+import re
+
+from quoting import QUOTE, README, up_to_date
+from rendering import CHOICES, ROOT
+
+
+def test_quotes_are_true(default_project):
+    text = README.read_text()
+    assert [match[2] for match in QUOTE.finditer(text)] == ["main.py", "train_one_epoch", "tree", "prompts"]
+    assert up_to_date(text, default_project.folder) == text, "run tests/quoting.py"
+
+
+def test_linked_files_are_there():
+    for path in ("README.md", "CONTRIBUTING.md"):
+        for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / path).read_text()):
+            assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_every_choice_is_named(default_project):
+    text = README.read_text()
+    for choices in CHOICES.values():
+        for choice in choices:
+            assert f"`{choice}`" in text

@@ -1,0 +1,303 @@
+"""Rendered projects are really run: they reach their results, stop and resume exactly, and train alike in processes."""
+
+import contextlib
+import json
+import math
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from rendering import CHOICES, ROOT, render
+
+pytestmark = pytest.mark.xdist_group("training")
+
+MNIST = ROOT.parent / "shared" / "data"
+FAST = ["--device", "cpu", "--quiet", "--model", "mlp", "--no-augment", "--label-smoothing", "0", "--log-every", "1"]
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default project, for tests that give their runs folders of their own."""
+    return render({}, tmp_path_factory.mktemp("training"))
+
+
+def start(project: Path, *options: object, processes: int = 1, **keywords) -> subprocess.Popen:
+    """Start main.py in one process, or in several under torchrun."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [sys.executable, *(launcher if processes > 1 else []), "main.py", *map(str, options)]
+    return subprocess.Popen(command, cwd=project, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **keywords)
+
+
+def run(project: Path, *options: object, processes: int = 1, code: int = 0) -> tuple[str, str]:
+    """Run main.py to its end, check the exit code, and return what it printed and complained of."""
+    process = start(project, *options, processes=processes)
+    out, err = process.communicate()
+    assert process.returncode == code, out + err
+    return out, err
+
+
+def records(folder: Path) -> list[dict]:
+    """Return what a run measured, without what depends on the machine's speed."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{**json.loads(line), "samples_per_second": None} for line in lines]
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    states = [torch.load(folder / "checkpoints" / "last.pt", weights_only=True) for folder in (one, other)]
+    return all(
+        states[0][key].keys() == states[1][key].keys()
+        and all(torch.equal(states[0][key][name], states[1][key][name]) for name in states[0][key])
+        for key in ("model", "ema")
+        if states[0][key] is not None
+    )
+
+
+def step_losses(folder: Path) -> list[float]:
+    return [record["train/step_loss"] for record in records(folder) if "train/step_loss" in record]
+
+
+# --------------------------------------------------------------------------------------------------------- the results
+
+
+def test_default_run(project, tmp_path):
+    out, _ = run(project, "--device", "cpu", "--run-dir", tmp_path)
+    assert records(tmp_path)[-1]["test/accuracy"] >= 0.975
+    for word in ["cpu, fp32", "77,754 parameters", "1,079 + 359 + 359 samples", str(tmp_path)]:
+        assert word in out
+    for name in ["curves.png", "predictions.png", "confusion_matrix.png"]:
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.skipif(not MNIST.is_dir(), reason="MNIST is not there")
+def test_mnist(project, tmp_path):
+    run(project, "--device", "cpu", "--dataset", "mnist", "--data-dir", MNIST, "--epochs", "3", "--run-dir", tmp_path)
+    assert records(tmp_path)[-1]["test/accuracy"] >= 0.992
+
+
+# ----------------------------------------------------------------------------------------------------- stop and resume
+
+# Imports the project once, and runs it in forks, which start at once: argv of each fork is read from standard input.
+FORKS = """
+import os, sys
+import main, utils, runtime
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        args = utils.parse_arguments(line.split())
+        with runtime.start(args) as here:
+            main.main(args, here)
+        os._exit(0)
+    print(child, flush=True)
+    _, status = os.waitpid(child, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def forks(project):
+    """Start a run in a fork: returns its process id, then its exit code."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    server = subprocess.Popen(
+        [sys.executable, "-c", FORKS], cwd=project, text=True, env=environment, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+
+    def fork(*options: object) -> int:
+        print(*options, file=server.stdin, flush=True)
+        return int(server.stdout.readline())
+
+    fork.wait = lambda: int(server.stdout.readline())
+    yield fork
+    server.stdin.close()
+    server.wait()
+
+
+OPTIONS = ["--device", "cpu", "--quiet", "--epochs", "3", "--save-every", "3", "--log-every", "2", "--ema", "0.9"]
+
+
+def test_killed_ten_times(forks, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    began = time.monotonic()
+    forks(*OPTIONS, "--run-dir", whole)
+    assert forks.wait() == 0
+    duration = time.monotonic() - began
+    draw, killed, stopped = random.Random(0), 0, 0
+    for attempt in range(40):
+        child = forks(*OPTIONS, "--run-dir", parts, "--resume")
+        time.sleep(draw.uniform(0, 0.6 * duration))
+        number = [signal.SIGKILL, signal.SIGKILL, signal.SIGKILL, signal.SIGTERM][attempt % 4]
+        with contextlib.suppress(ProcessLookupError):  # done already
+            os.kill(child, number)
+        code = forks.wait()
+        killed += code == -signal.SIGKILL
+        stopped += code == 128 + signal.SIGTERM
+        if killed >= 10:
+            break
+    assert killed >= 10
+    forks(*OPTIONS, "--run-dir", parts, "--resume")
+    assert forks.wait() == 0
+    assert same_weights(whole, parts)
+    assert records(whole) == records(parts)
+    assert not list(parts.rglob("*.tmp.*"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_asked_to_stop(project, tmp_path, number):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = [*FAST, "--epochs", "150"]
+    run(project, *options, "--run-dir", whole)
+    process = start(project, *[option for option in options if option != "--quiet"], "--run-dir", parts)
+    for line in process.stdout:
+        if line.startswith("epoch   3/"):
+            break
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert f"go on with: python main.py --resume --run-dir {parts}" in out
+    assert "Traceback" not in err
+    assert len(records(parts)) < len(records(whole))
+    run(project, "--resume", "--run-dir", parts, "--quiet")
+    assert same_weights(whole, parts)
+    assert records(whole) == records(parts)
+
+
+def test_resume_takes_the_newest_run_or_starts_one(project, tmp_path):
+    copy = render({}, tmp_path)
+    for _ in range(2):
+        run(copy, *FAST, "--quick", "--resume")
+    assert len(list((copy / "runs").iterdir())) == 1
+    run(copy, *FAST, "--quick")
+    run(copy, *FAST, "--quick", "--config", next((copy / "runs").glob("*/config.json")))
+    folders = list((copy / "runs").iterdir())
+    assert len(folders) == 3
+    assert records(folders[0]) == records(folders[1]) == records(folders[2])
+
+
+def test_two_processes_cannot_share_a_folder(project, tmp_path):
+    process = start(project, *FAST, "--epochs", "100000", "--run-dir", tmp_path)
+    while not (tmp_path / "metrics.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    _, err = run(project, *FAST, "--run-dir", tmp_path, "--resume", code=2)
+    assert "in use" in err and len(err.strip().splitlines()) == 1
+    process.kill()
+    process.communicate()
+
+
+def test_a_loss_that_is_no_number_reaches_no_checkpoint(project, tmp_path):
+    _, err = run(project, *FAST, "--optimizer", "sgd", "--lr", "1e30", "--run-dir", tmp_path, code=2)
+    assert re.search(r"error: the loss is (nan|inf) in step \d+ on rank 0", err)
+    assert not (tmp_path / "checkpoints" / "last.pt").exists()
+
+
+def test_folders_that_cannot_be_used(project, tmp_path):
+    (tmp_path / "file").write_text("")
+    for options in (["--run-dir", tmp_path / "file"], ["--run-dir", tmp_path / "file" / "run"]):
+        _, err = run(project, *FAST, *options, code=2)
+        assert err.startswith("error: cannot use ") and len(err.strip().splitlines()) == 1
+
+
+# ---------------------------------------------------------------------------------------------------------- processes
+
+
+def test_two_processes_train_like_one(project, tmp_path):
+    options = [*FAST, "--epochs", "3", "--batch-size", "64"]
+    run(project, *options, "--run-dir", tmp_path / "1")
+    run(project, *options, "--run-dir", tmp_path / "2", processes=2)
+    run(project, *options, "--run-dir", tmp_path / "parts", "--accumulation", "4")
+    one = step_losses(tmp_path / "1")
+    assert len(one) == 3 * math.ceil(1079 / 64)
+    for other in ("2", "parts"):
+        assert step_losses(tmp_path / other) == pytest.approx(one, abs=1e-5)
+    best = tmp_path / "1" / "checkpoints" / "best.pt"
+    run(project, "--evaluate", best, "--run-dir", tmp_path / "evaluated", "--quiet", processes=2)
+    test, again = records(tmp_path / "1")[-1], records(tmp_path / "evaluated")[-1]
+    assert again["test/accuracy"] == test["test/accuracy"]  # of 359 samples, which two cannot divide
+    assert again["test/loss"] == pytest.approx(test["test/loss"], rel=1e-6)
+
+
+def test_two_processes_stop_together_and_resume(project, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = [*OPTIONS[:3], "--epochs", "12", "--save-every", "5", "--model", "mlp"]
+    run(project, *options, "--run-dir", whole, processes=2)
+    process = start(project, *options, "--run-dir", parts, processes=2)
+    while not (parts / "checkpoints" / "last.pt").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert len(records(parts)) < len(records(whole))
+    run(project, *options, "--run-dir", parts, "--resume", processes=2)
+    assert same_weights(whole, parts)
+    assert records(whole) == records(parts)
+
+
+def test_torchrun_without_a_backend_is_refused(tmp_path):
+    lone = render({"distributed": "none", "logger": "none"}, tmp_path)
+    _, err = run(lone, *FAST, "--quick", processes=2, code=1)
+    assert "this project trains in one process" in err
+
+
+# ------------------------------------------------------------------------------------------- each choice, and the texts
+
+
+@pytest.mark.parametrize("logger", CHOICES["logger"])
+@pytest.mark.parametrize("distributed", CHOICES["distributed"])
+@pytest.mark.parametrize("task", CHOICES["task"])
+def test_every_choice_trains(tmp_path, task, distributed, logger):
+    project = render({"task": task, "distributed": distributed, "logger": logger}, tmp_path)
+    run(project, "--device", "cpu", "--quick", "--quiet", processes=1 if distributed == "none" else 2)
+    (folder,) = (project / "runs").iterdir()
+    assert records(folder)[-1]["test/loss"] > 0
+
+
+@pytest.mark.parametrize("task", CHOICES["task"])
+def test_project_passes_its_own_tests(tmp_path, task):
+    project = render({"task": task, "logger": "none", "distributed": "none"}, tmp_path)
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], cwd=project, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stdout
+
+
+STEP = re.compile(r"In `([\w.]+)`, (above|below|in place of) `([^`]+)`:\n\n```python\n(.*?)```", re.DOTALL)
+
+
+@pytest.mark.parametrize("task", CHOICES["task"])
+def test_how_to_modify(tmp_path, task):
+    """Do what the project's README shows, to the letter."""
+    project = render({"task": task, "logger": "none", "distributed": "none"}, tmp_path)
+    chapter = (project / "README.md").read_text().split("## How to modify\n")[1].split("\n## ")[0]
+    steps = STEP.findall(chapter)
+    assert {file for file, *_ in steps} == {"utils.py", "models.py", "datasets.py"}
+    assert sum(len(code.strip().splitlines()) for *_, code in steps) <= 40
+    for file, where, anchor, code in steps:
+        lines = (project / file).read_text().splitlines()
+        (number,) = [number for number, line in enumerate(lines) if line.strip().startswith(anchor)]
+        gap = ["", ""] if where == "above" and not lines[number].startswith(" ") else []
+        first, last = {"above": (number, number), "below": (number + 1, number + 1)}.get(where, (number, number + 1))
+        lines[first:last] = [*code.rstrip("\n").splitlines(), *gap]
+        (project / file).write_text("\n".join(lines) + "\n")
+    for check in (["check"], ["format", "--check"]):
+        subprocess.run([sys.executable, "-m", "ruff", *check, "--no-cache", "."], cwd=project, check=True)
+    (command,) = re.findall(r"```bash\npython (main.py .*)\n```", chapter)
+    subprocess.run([sys.executable, *command.split(), "--device", "cpu"], cwd=project, check=True)
+    (folder,) = (project / "runs").iterdir()
+    epochs = [record for record in records(folder) if "val/loss" in record]
+    assert epochs[-1]["train/loss"] < epochs[0]["train/loss"]
+
+
+def test_example_runs(tmp_path):
+    project = render({"hardware": "cpu"}, tmp_path)
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    for script in ("cpu", "resume", "evaluate", "two_processes"):
+        subprocess.run([f"example_runs/{script}.sh", "--quick"], cwd=project, env=environment, check=True)
+    assert len(list((project / "runs").iterdir())) == 3

@@ -1,0 +1,1 @@
+# {% include "loggers/" ~ cookiecutter.logger ~ "/dashboard.py" %}

@@ -1,0 +1,239 @@
+"""The options, the getters that turn them into the parts of a run, and the two loops."""
+
+import argparse
+import math
+import os
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchmetrics
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchmetrics import MetricCollection
+
+from checkpoint import Checkpoint, claim_run_folder, parse_with_saved_options
+from datasets import DATASETS
+from loader import Loader
+from models import MODELS
+from pictures import draw_pictures
+from runtime import Runtime, UserError
+from tracking import Logger
+# {% import "tasks/" ~ cookiecutter.task ~ "/defaults.jinja" as default %}
+
+
+def parse_arguments(argv: list[str] | None = None) -> Namespace:
+    """Parse the command line; `python main.py --help` shows every option with its default."""
+    parser = argparse.ArgumentParser(
+        usage="python main.py [options]", allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    switch = argparse.BooleanOptionalAction
+
+    task = parser.add_argument_group("task")
+    task.add_argument("--model", choices=MODELS, default="{{default.model}}", help="architecture to train")
+    task.add_argument("--dataset", choices=DATASETS, default="{{default.dataset}}", help="data to train on")
+    task.add_argument("--data-dir", type=Path, default="data", help="folder of data sets that are not built in")
+    # {% filter indent(4, true) %}
+    # {% include "tasks/" ~ cookiecutter.task ~ "/arguments.py" %}
+    # {% endfilter %}
+
+    training = parser.add_argument_group("training")
+    training.add_argument("--epochs", type=number(int, 1), default={{default.epochs}}, help="passes over the data")
+    training.add_argument("--batch-size", type=number(int, 1), default={{default.batch_size}}, help="of all processes")
+    training.add_argument("--accumulation", type=number(int, 1), default=1, help="parts that a batch is computed in")
+    training.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw", help="sgd has a momentum of 0.9")
+    training.add_argument("--lr", type=number(float), default={{default.lr}}, help="highest learning rate")
+    training.add_argument("--weight-decay", type=number(float), default={{default.weight_decay}}, help="on matrices")
+    training.add_argument("--schedule", choices=("cosine", "linear", "constant"), default="cosine", help="of the rate")
+    training.add_argument("--warmup", type=number(float, below=1), default={{default.warmup}}, help="part of all steps")
+    training.add_argument("--clip", type=number(float), default={{default.clip}}, help="highest gradient norm, 0: any")
+    training.add_argument("--ema", type=number(float, below=1), default=0.0, help="decay of averaged weights, 0: none")
+    training.add_argument("--monitor", default="{{default.monitor}}", help="metric that chooses the best epoch")
+    training.add_argument("--patience", type=number(int), default=0, help="epochs to wait for a better one, 0: all")
+    training.add_argument("--seed", type=number(int), default=0, help="of weights, order and augmentation")
+
+    machine = parser.add_argument_group("machine")
+    machine.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")
+    precisions = ("auto", "fp32", "bf16", "fp16")
+    machine.add_argument("--precision", choices=precisions, default="auto", help="auto: bf16 on a GPU that has it")
+    machine.add_argument("--workers", type=number(int), default=min(4, os.cpu_count() or 1), help="readers of files")
+    machine.add_argument("--compile", action=switch, default=False, help="optimize the model with torch.compile")
+    machine.add_argument("--deterministic", action=switch, default=False, help="use deterministic algorithms alone")
+    machine.add_argument("--profile", action=switch, default=False, help="trace some steps to trace.json")
+    # {% if cookiecutter.distributed != "none" %}
+    # {% filter indent(4, true) %}
+    # {% include "distributed/" ~ cookiecutter.distributed ~ "/arguments.py" %}
+    # {% endfilter %}
+    # {% endif %}
+
+    run = parser.add_argument_group("run")
+    run.add_argument("--run-dir", type=Path, help="run folder; by default a new one in runs/")
+    run.add_argument("--resume", action=switch, default=False, help="go on with --run-dir, or else the newest run")
+    run.add_argument("--evaluate", type=Path, metavar="CHECKPOINT", help="only test the weights of this file")
+    run.add_argument("--config", type=Path, metavar="CONFIG_JSON", help="take the options of another run's config.json")
+    run.add_argument("--quick", action=switch, default=False, help="a whole run in seconds: 2 epochs of 3 batches")
+    run.add_argument("--save-every", type=number(int), default=0, help="steps between saves within an epoch, 0: none")
+    run.add_argument("--log-every", type=number(int, 1), default=50, help="steps between records within an epoch")
+    run.add_argument("--quiet", action=switch, default=False, help="print nothing but warnings and errors")
+
+    args = parse_with_saved_options(parser, sys.argv[1:] if argv is None else argv)
+    args.epochs = 0 if args.evaluate else min(args.epochs, 2) if args.quick else args.epochs
+    return args
+
+
+def number(kind: type, least: float = 0, below: float = math.inf) -> Callable[[str], Any]:
+    """Return a type for an option: a finite number of at least `least` and below `below`."""
+
+    def parse(text: str) -> Any:
+        value = kind(text)
+        if not least <= value < below:
+            raise argparse.ArgumentTypeError(f"{text} is not in the range from {least} to below {below}")
+        return value
+
+    parse.__name__ = kind.__name__  # names what was expected in argparse's own message
+    return parse
+
+
+# {% include "tasks/" ~ cookiecutter.task ~ "/objective.py" %}
+
+
+def get_run_folder(args: Namespace, runtime: Runtime) -> Path:
+    """Claim the run folder, in the name of all processes."""
+    return runtime.first(claim_run_folder, args, runtime.keep)
+
+
+def get_loaders(args: Namespace, runtime: Runtime) -> tuple[Loader, Loader, Loader]:
+    """Return the loaders of the training, validation and test splits."""
+    train, val, test = runtime.rank_zero_first(DATASETS[args.dataset], args)
+    loader = partial(Loader, args, runtime)
+    return loader(train, train=True), loader(val), loader(test)
+
+
+def get_model(args: Namespace, runtime: Runtime, dataset: Any) -> nn.Module:
+    """Return the model for the samples of `dataset`, on its device and ready for its processes."""
+    torch.manual_seed(args.seed)  # the same first weights in every process
+    model = build_model(args, dataset).to(runtime.device).to(memory_format=torch.channels_last)
+    torch.manual_seed(args.seed + 1 + runtime.rank)  # from here on, dropout of its own in every process
+    return runtime.wrap(model, args)
+
+
+def get_ema(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Module:
+    """Return what is validated: the exponential moving average of the weights, or with --ema 0 the model itself."""
+    module = runtime.unwrap(model)
+    return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(args.ema), use_buffers=True) if args.ema else module
+
+
+def get_optimizer(args: Namespace, model: nn.Module) -> Optimizer:
+    """Return the optimizer; biases and the scales of norms, which have one dimension, do not decay."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": args.weight_decay},
+        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if args.optimizer == "sgd":
+        return SGD(groups, lr=args.lr, momentum=0.9, nesterov=True)
+    return AdamW(groups, lr=args.lr, fused=True)
+
+
+def get_scheduler(args: Namespace, optimizer: Optimizer, steps_per_epoch: int) -> LRScheduler:
+    """Return the schedule of the learning rate, which moves every step: a linear warm-up, then down to 0."""
+    steps = args.epochs * steps_per_epoch
+    warmup = int(args.warmup * steps)
+
+    def factor(step: int) -> float:
+        if step < warmup:
+            return (step + 1) / (warmup + 1)
+        progress = min((step - warmup) / max(steps - warmup, 1), 1.0)
+        return {"cosine": (1 + math.cos(math.pi * progress)) / 2, "linear": 1 - progress, "constant": 1}[args.schedule]
+
+    return LambdaLR(optimizer, factor)
+
+
+def get_logger(
+    args: Namespace, runtime: Runtime, folder: Path, model: nn.Module, val_loader: Loader, metrics: MetricCollection
+) -> Logger:
+    """Return what shows the run; its pictures are those of `model` on validation samples."""
+    draw = partial(draw_pictures, runtime, model, val_loader, metrics)
+    return Logger(args, runtime, folder, higher_is_better(args, metrics), draw)
+
+
+def get_checkpoint(
+    args: Namespace, runtime: Runtime, folder: Path, model: nn.Module, ema: nn.Module, optimizer: Optimizer,
+    scheduler: LRScheduler, logger: Logger, metrics: MetricCollection,
+) -> Checkpoint:  # fmt: skip
+    """Return what saves the run, already where --resume goes on."""
+    better = higher_is_better(args, metrics)
+    return Checkpoint(args, runtime, folder, model, ema, optimizer, scheduler, logger, better)
+
+
+def higher_is_better(args: Namespace, metrics: MetricCollection) -> bool:
+    """Tell in which direction --monitor improves."""
+    if args.monitor != "loss" and args.monitor not in metrics:
+        raise UserError(f"--monitor {args.monitor}: choose from {', '.join(['loss', *metrics])}")
+    return args.monitor != "loss" and bool(metrics[args.monitor].higher_is_better)
+
+
+def train_one_epoch(
+    args: Namespace, runtime: Runtime, model: nn.Module, ema: nn.Module, loader: Loader, objective: Objective,
+    optimizer: Optimizer, scheduler: LRScheduler, logger: Logger, checkpoint: Checkpoint,
+) -> dict[str, float]:  # fmt: skip
+    """Train for one epoch, or for what a resumed run has left of it; return the mean loss."""
+    model.train()
+    scaler = runtime.scaler  # keeps small gradients in fp16; does nothing in other precisions
+    batches = loader.epoch(checkpoint.epoch, start=checkpoint.step)
+    for batch in logger.progress(batches, checkpoint.epoch, checkpoint.step, len(loader)):
+        size = loader.size(checkpoint.step)  # samples of this step, over all processes
+        lr = float(scheduler.get_last_lr()[0])
+        step_loss = torch.zeros((), device=runtime.device)
+        parts = list(zip(*(tensor.tensor_split(args.accumulation) for tensor in batch), strict=True))
+        for number, part in enumerate(parts, start=1):
+            weight = len(part[0]) * runtime.world_size / size  # so that the parts add up to the mean over all samples
+            with runtime.synchronize(model, now=number == len(parts)):
+                with runtime.autocast():
+                    loss, _, _ = objective(model, part)
+                scaler.scale(loss * weight).backward()
+            step_loss += loss.detach() * weight
+
+        if args.clip:
+            scaler.unscale_(optimizer)
+            clip_grad_norm_(model.parameters(), args.clip)
+        scale = scaler.get_scale()
+        scaler.step(optimizer)
+        scaler.update()
+        if scaler.get_scale() >= scale:  # else fp16 overflowed and the step was skipped
+            scheduler.step()
+            if isinstance(ema, AveragedModel):
+                ema.update_parameters(runtime.unwrap(model))
+        optimizer.zero_grad()
+
+        logger.count(step_loss, size, lr)
+        checkpoint.advance()
+    return logger.end_epoch()
+
+
+@torch.no_grad()
+def evaluate(
+    runtime: Runtime, model: nn.Module, loader: Loader, objective: Objective, metrics: MetricCollection
+) -> dict[str, float]:
+    """Return loss and metrics over all samples of all processes, each counted once."""
+    model.eval()
+    runtime.sync_buffers(model)
+    metrics.reset()
+    total = torch.zeros(2, device=runtime.device)  # sum of losses, samples
+    for batch in loader:
+        with runtime.autocast():
+            loss, predictions, targets = objective(model, batch)
+        metrics.update(predictions, targets)
+        total += torch.stack((loss * len(targets), torch.ones_like(loss) * len(targets)))
+        runtime.stop_if_asked()
+    loss, samples = runtime.sum(total).tolist()
+    values = metrics.compute()
+    return {"loss": loss / samples, **{name: value.item() for name, value in values.items() if value.numel() == 1}}
