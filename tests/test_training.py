@@ -16,8 +16,6 @@ import pytest
 import torch
 from rendering import CHOICES, ROOT, render
 
-pytestmark = pytest.mark.xdist_group("training")
-
 MNIST = ROOT.parent / "shared" / "data"
 FAST = ["--device", "cpu", "--quiet", "--model", "mlp", "--no-augment", "--label-smoothing", "0", "--log-every", "1"]
 
@@ -249,14 +247,16 @@ def test_torchrun_without_a_backend_is_refused(tmp_path):
 # ------------------------------------------------------------------------------------------- each choice, and the texts
 
 
-@pytest.mark.parametrize("logger", CHOICES["logger"])
 @pytest.mark.parametrize("distributed", CHOICES["distributed"])
 @pytest.mark.parametrize("task", CHOICES["task"])
-def test_every_choice_trains(tmp_path, task, distributed, logger):
+def test_every_choice_trains(tmp_path, task, distributed):
+    """Train each task with each backend; the loggers take turns, so that each meets every backend."""
+    turn = CHOICES["task"].index(task) + CHOICES["distributed"].index(distributed)
+    logger = CHOICES["logger"][turn % len(CHOICES["logger"])]
     project = render({"task": task, "distributed": distributed, "logger": logger}, tmp_path)
     run(project, "--device", "cpu", "--quick", "--quiet", processes=1 if distributed == "none" else 2)
     (folder,) = (project / "runs").iterdir()
-    assert records(folder)[-1]["test/loss"] > 0
+    assert math.isfinite(records(folder)[-1]["test/loss"])
 
 
 @pytest.mark.parametrize("task", CHOICES["task"])

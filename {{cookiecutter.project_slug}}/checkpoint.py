@@ -16,34 +16,31 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
-from torch.optim.swa_utils import AveragedModel
 
 from runtime import Runtime, UserError
-from tracking import Logger
 
 NOT_SAVED = {"config", "resume", "evaluate", "run_dir"}  # options that say where a run's other options come from
-MAY_CHANGE = {"epochs", "patience", "save_every", "log_every", "workers", "data_dir", "device", "dist_timeout"} | {
-    "compile", "profile", "quiet"}  # fmt: skip  # a resumed run may change these
+MAY_CHANGE = {"compile", "data_dir", "device", "dist_timeout", "epochs", "log_every", "patience", "profile", "quiet"}
+MAY_CHANGE |= {"save_every", "workers"}  # a resumed run may have others of these
 
 
 def parse_with_saved_options(parser: ArgumentParser, argv: list[str]) -> Namespace:
     """Parse `argv` behind the options that --config, --evaluate or --resume bring, so that the command line wins."""
     args = parser.parse_args(argv)
+    if args.evaluate and args.resume:
+        parser.error("--evaluate and --resume exclude each other")
     if args.resume and args.run_dir is None:
         newest = max(Path("runs").glob("*/config.json"), key=lambda path: path.stat().st_mtime, default=None)
         args.run_dir = None if newest is None else newest.parent
-    if args.evaluate is not None:
-        args.config = args.config or args.evaluate.parent.parent / "config.json"
+    if args.evaluate and args.config is None:
+        args.config = args.evaluate.parent.parent / "config.json"
     resumed = args.resume and args.run_dir is not None and (args.run_dir / "config.json").exists()
     path = args.run_dir / "config.json" if resumed else args.config
     if path is None:
         return args
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        tokens = [token for name, value in saved.items() for token in as_tokens(name, value)]
+        tokens = [as_token(name, value) for name, value in saved.items() if value is not None]
     except (OSError, ValueError, AttributeError) as error:
         parser.error(f"cannot read the options in {path}: {error}")
     run_dir, args = args.run_dir, parser.parse_args([*tokens, *argv])
@@ -55,29 +52,24 @@ def parse_with_saved_options(parser: ArgumentParser, argv: list[str]) -> Namespa
     return args
 
 
-def as_tokens(name: str, value: Any) -> list[str]:
-    """Turn one saved option into what a person would type."""
+def as_token(name: str, value: Any) -> str:
+    """Return what a person would type for one saved option."""
     flag = name.replace("_", "-")
-    if isinstance(value, bool):
-        return [f"--{flag}" if value else f"--no-{flag}"]
-    return [] if value is None else [f"--{flag}={value}"]
+    return f"--{'' if value else 'no-'}{flag}" if isinstance(value, bool) else f"--{flag}={value}"
 
 
-def claim_run_folder(args: Namespace, keep: contextlib.ExitStack) -> Path:
-    """Make the run folder, or take the one to resume, and `keep` its lock until the run ends."""
-    name = f"{args.dataset}-{args.model}-{time.strftime('%Y%m%d-%H%M%S')}"
-    home = Path("runs") if args.evaluate is None else args.evaluate.parent.parent / "evaluations"
-    folder = args.run_dir or home / name
-    attempt = 1
-    while args.run_dir is None and folder.exists():  # two runs that start in the same second
-        attempt += 1
-        folder = home / f"{name}-{attempt}"
+def claim_run_folder(args: Namespace, resources: contextlib.ExitStack) -> Path:
+    """Make the run folder, or take the one to resume, and hold its lock until the run ends."""
+    folder = args.run_dir
     try:
-        folder.mkdir(parents=True, exist_ok=args.run_dir is not None)
-        keep.enter_context(FileLock(folder / ".lock", timeout=0))
+        if folder is None:
+            folder = new_folder(args)
+        folder.mkdir(parents=True, exist_ok=True)
+        resources.enter_context(FileLock(folder / ".lock", timeout=0))
         if (folder / "config.json").exists() and not args.resume:
             raise UserError(f"{folder} holds a run: go on with --resume, or choose another --run-dir")
-        for stray in folder.rglob("*.tmp.*"):  # what a killed process left half written
+        (folder / "checkpoints").mkdir(exist_ok=True)
+        for stray in [*folder.glob("*.tmp.*"), *folder.glob("checkpoints/*.tmp.*")]:  # half written by a killed process
             stray.unlink()
         options = {name: value for name, value in vars(args).items() if name not in NOT_SAVED}
         text = json.dumps(options, indent=2, default=str, ensure_ascii=False)
@@ -90,15 +82,31 @@ def claim_run_folder(args: Namespace, keep: contextlib.ExitStack) -> Path:
     return folder
 
 
+def new_folder(args: Namespace) -> Path:
+    """Make a folder with a name that tells the runs apart, also those that start in the same second."""
+    home = args.evaluate.parent.parent / "evaluations" if args.evaluate else Path("runs")
+    name = f"{args.dataset}-{args.model}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for attempt in range(1, 1000):
+        folder = home / (name if attempt == 1 else f"{name}-{attempt}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            break
+    return folder
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a place beside `path` to write to, then move it there at once: `path` is always whole, old or new."""
     temporary = path.with_name(f"{path.name}.tmp.{os.getpid()}")
     try:
         yield temporary
-        with open(temporary, "rb") as file:
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        if os.name == "posix":  # where the renaming itself has to be flushed, too
+            folder = os.open(path.parent, os.O_RDONLY)
+            os.fsync(folder)
+            os.close(folder)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -110,8 +118,8 @@ def load(path: Path) -> dict[str, Any]:
             damaged = archive.testzip()
         if damaged is None:
             return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UserError(f"there is no checkpoint {path}") from None
+    except (FileNotFoundError, PermissionError) as error:
+        raise UserError(f"cannot read the checkpoint {path}: {error.strerror}") from None
     except (OSError, EOFError, KeyError, RuntimeError, UnpicklingError, ValueError, zipfile.BadZipFile):
         pass
     raise UserError(f"{path} is damaged, or not a checkpoint")
@@ -120,41 +128,28 @@ def load(path: Path) -> dict[str, Any]:
 class Checkpoint:
     """Where a run stands, and all that it needs to go on from there as if it had never stopped.
 
-    `last.pt` is where to go on, `previous.pt` the one before it, `best.pt` the one with the best value of `monitor`.
+    `parts` are the objects with a state. `last.pt` is where to go on, `previous.pt` the one before it, and `best.pt`
+    the one with the best value of --monitor.
     """
 
-    def __init__(
-        self,
-        args: Namespace,
-        runtime: Runtime,
-        folder: Path,
-        model: nn.Module,
-        ema: nn.Module,
-        optimizer: Optimizer,
-        scheduler: LRScheduler,
-        logger: Logger,
-        higher_is_better: bool,
-    ):
-        self.args, self.runtime, self.folder = args, runtime, folder / "checkpoints"
-        self.model, self.ema, self.optimizer, self.scheduler, self.logger = model, ema, optimizer, scheduler, logger
-        self.higher_is_better = higher_is_better
+    def __init__(self, args: Namespace, runtime: Runtime, folder: Path, higher_is_better: bool, parts: dict[str, Any]):
+        self.args, self.runtime, self.folder, self.parts = args, runtime, folder / "checkpoints", parts
+        self.higher_is_better, self.print = higher_is_better, parts["logger"].print
         self.epoch, self.step = 0, 0  # finished epochs, and finished steps of the epoch after them
         self.best: float | None = None
-        self.stale = 0  # epochs since the best one
-        self.folder.mkdir(exist_ok=True)
+        self.epochs_since_best = 0
         if args.resume:
             self.resume()
 
     def epochs(self, total: int) -> Iterator[int]:
-        """Yield the epochs that are still to do, until there were `--patience` of them without a better one."""
-        self.runtime.catch_signals()
-        self.runtime.before_stopping = self.save_for_later
-        for epoch in range(self.epoch, total):
-            if self.args.patience and self.stale >= self.args.patience:
-                self.logger.print(f"stopped early: {self.stale} epochs without a better {self.args.monitor}")
+        """Yield the epochs that are still to do, until there were --patience of them without a better one."""
+        self.runtime.catch_signals(before_stopping=self.save_for_later)
+        for epoch in range(self.epoch, 0 if self.args.evaluate else total):
+            if self.args.patience and self.epochs_since_best >= self.args.patience:
+                self.print(f"stopped early: {self.epochs_since_best} epochs without a better {self.args.monitor}")
                 break
             yield epoch
-        self.runtime.before_stopping = lambda: None
+        self.runtime.before_stopping = lambda: self.print("stopped while testing: --resume tests again")
 
     def advance(self) -> None:
         """Count one step; save when it is time, and leave when asked to."""
@@ -167,10 +162,10 @@ class Checkpoint:
         """Close an epoch with its validation metrics."""
         value = val[self.args.monitor]
         better = self.best is None or (value > self.best if self.higher_is_better else value < self.best)
-        if better and math.isfinite(value):
-            self.best, self.stale = value, 0
-        else:
-            better, self.stale = False, self.stale + 1
+        better = better and math.isfinite(value)
+        if better:
+            self.best = value
+        self.epochs_since_best = 0 if better else self.epochs_since_best + 1
         self.epoch, self.step = self.epoch + 1, 0
         self.write(best=better)
         self.runtime.stop_if_asked()
@@ -180,86 +175,60 @@ class Checkpoint:
         if self.step:
             self.write()
         where = f"epoch {self.epoch + 1}, step {self.step}" if self.step else f"epoch {self.epoch}"
-        self.logger.print(f"stopped after {where}; go on with: python main.py --resume --run-dir {self.folder.parent}")
+        self.print(f"stopped after {where}; go on with: python main.py --resume --run-dir {self.folder.parent}")
 
     def write(self, best: bool = False) -> None:
-        """Save everything; all ranks call this, rank 0 writes."""
-        logger = self.logger.state_dict()  # stops the run where a loss is not a number
-        cuda = self.runtime.device.type == "cuda"
-        random = (torch.get_rng_state(), torch.cuda.get_rng_state(self.runtime.device) if cuda else None)
-        averaged = isinstance(self.ema, AveragedModel)
-        state = {
-            "model": self.runtime.unwrap(self.model).state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "ema": self.ema.get_submodule("module").state_dict() if averaged else None,
-            "averaged": int(self.ema.get_buffer("n_averaged")) if averaged else 0,
-            "scheduler": self.scheduler.state_dict(),
-            "scaler": self.runtime.scaler.state_dict(),
-            "logger": logger,
-            "random": self.runtime.gather(random),
-            "progress": {"epoch": self.epoch, "step": self.step, "best": self.best, "stale": self.stale},
-        }
-        self.runtime.first(self.write_files, state, best)  # no rank goes on before the files are there
+        """Save everything; all ranks take part, rank 0 writes, and no rank goes on before the files are there."""
+        state = {name: part.state_dict() for name, part in self.parts.items()}  # a loss that is no number ends the run
+        finite = [tensor.isfinite().all() for tensor in state["model"].values()]
+        if not torch.stack(finite).all():
+            raise UserError("the weights have become infinite or NaN: try a lower --lr, or --clip")
+        state["random"] = self.runtime.gather(self.runtime.random_state())
+        names = ("epoch", "step", "best", "epochs_since_best")
+        state["progress"] = {name: getattr(self, name) for name in names}
+        self.runtime.on_rank_zero(self.write_files, state, best)
 
     def write_files(self, state: dict[str, Any], best: bool) -> None:
-        """Write last.pt, keep the one before it, and give it the second name best.pt where it is the best."""
+        """Write last.pt, keep the one before it, and copy it to best.pt where it is the best."""
         last = self.folder / "last.pt"
         try:
             with replacing(last) as temporary:
                 torch.save(state, temporary)
                 if best:
-                    with replacing(self.folder / "best.pt") as second_name:
-                        link(temporary, second_name)
+                    with replacing(self.folder / "best.pt") as copy:
+                        shutil.copyfile(temporary, copy)
                 if last.exists():
                     os.replace(last, self.folder / "previous.pt")
         except (OSError, RuntimeError) as error:  # RuntimeError is how torch tells of a full disk
             raise UserError(f"cannot write {last}: {error}") from None
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint that is whole; start anew where there is none."""
-        for name in ("last.pt", "previous.pt"):
+        """Go on from the newest checkpoint that is whole; start anew where there is none at all."""
+        paths = [path for path in (self.folder / "last.pt", self.folder / "previous.pt") if path.exists()]
+        for path in paths:
             try:
-                state = load(self.folder / name)
+                state = load(path)
             except UserError as error:
-                if (self.folder / name).exists():
-                    print(f"warning: {error}; taking the one before it", file=sys.stderr)
+                print(f"warning: {error}", file=sys.stderr)
                 continue
-            self.restore(state)
+            self.restore(path, state, self.parts)
+            vars(self).update(state["progress"])
+            if self.runtime.rank < len(state["random"]):  # a rank that was not there before keeps its own
+                self.runtime.set_random_state(state["random"][self.runtime.rank])
             return
+        if paths:
+            raise UserError(f"no checkpoint in {self.folder} is whole; start anew with another --run-dir")
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Put everything back to where `write` saved it."""
-        self.runtime.unwrap(self.model).load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if isinstance(self.ema, AveragedModel):
-            self.ema.module.load_state_dict(state["ema"])
-            self.ema.n_averaged.fill_(state["averaged"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.runtime.scaler.load_state_dict(state["scaler"])
-        self.logger.load_state_dict(state["logger"])
-        self.epoch, self.step, self.best, self.stale = (
-            state["progress"][name] for name in ("epoch", "step", "best", "stale")
-        )
-        if self.runtime.rank < len(state["random"]):  # a rank that was not there before keeps its own seed
-            cpu, cuda = state["random"][self.runtime.rank]
-            torch.set_rng_state(cpu)
-            if cuda is not None and self.runtime.device.type == "cuda":
-                torch.cuda.set_rng_state(cuda, self.runtime.device)
+    def restore(self, path: Path, state: dict[str, Any], parts: dict[str, Any]) -> None:
+        """Put the states of `parts` back to where they were saved."""
+        try:
+            for name, part in parts.items():
+                part.load_state_dict(state[name])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise UserError(f"{path} does not fit this run: {str(error).splitlines()[-1].strip()}") from None
 
     def load_best(self) -> None:
         """Take the weights that --evaluate names, or else those that validated best."""
-        path = self.args.evaluate or self.folder / "best.pt"
-        state = load(path)
-        module = self.ema.module if isinstance(self.ema, AveragedModel) else self.ema
-        try:
-            module.load_state_dict(state["ema"] or state["model"])
-        except (KeyError, RuntimeError) as error:
-            raise UserError(f"{path} does not fit this model: {str(error).splitlines()[-1].strip()}") from None
-
-
-def link(source: Path, target: Path) -> None:
-    """Give a file a second name; where the file system cannot, copy it."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+        best, last = self.folder / "best.pt", self.folder / "last.pt"
+        path = self.args.evaluate or (best if best.exists() else last)
+        self.restore(path, load(path), {"ema": self.parts["ema"]})

@@ -1,6 +1,7 @@
 """How batches come: in which order, which share of them is this process's, and from where."""
 
 import math
+import signal
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -45,13 +46,29 @@ class Seeded(Dataset):
             return self.dataset[index]
 
 
+class Plan:
+    """What the workers read next: the (index, seed) of each sample, batch by batch."""
+
+    keys: Tensor  # (samples, 2)
+    batches: list[Tensor]  # of indices
+
+    def __iter__(self) -> Iterator[list[list[int]]]:
+        return (self.keys[batch].tolist() for batch in self.batches)
+
+
+def ignore_stop_signals(_worker: int) -> None:
+    """Leave the answer to Ctrl-C and to a scheduler's SIGUSR1 to the main process."""
+    for name in ("SIGINT", "SIGUSR1"):
+        if hasattr(signal, name):  # Windows knows no SIGUSR1
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
 class Loader:
     """Batches of `dataset`, as lists of tensors on this process's device.
 
-    --batch-size counts the samples of one optimizer step over all processes. In training each epoch has an order of
-    its own and meets every sample once; only a last batch with fewer than two samples for each of the parts that it is
-    divided into, too few for batch norm, is left out. In evaluation every sample comes exactly once, without padding,
-    and all processes have equally many batches. With --quick there are three batches.
+    Every epoch meets every sample exactly once, without padding. In training, each epoch has an order of its own, and
+    its batches, of --batch-size samples at most and over all processes, differ in size by one sample at most. In
+    evaluation each process has a share of the samples, in equally many batches. With --quick there are three batches.
     """
 
     def __init__(self, args: Namespace, runtime: Runtime, dataset: Any, train: bool = False):
@@ -59,28 +76,27 @@ class Loader:
         self.batch_size = args.batch_size
         self.samples = min(len(dataset), 3 * self.batch_size) if args.quick else len(dataset)
         if train:
-            rest = self.samples % self.batch_size
-            self.samples -= rest if rest < 2 * runtime.world_size * args.accumulation else 0
-            self.length = math.ceil(self.samples / self.batch_size)
+            parts, self.length = runtime.world_size * args.accumulation, math.ceil(self.samples / self.batch_size)
         else:
-            share = math.ceil(self.samples / runtime.world_size)
-            self.length = math.ceil(share / max(2, self.batch_size // runtime.world_size))
-        if self.samples < runtime.world_size:
-            part = "training" if train else "validation or test"
-            raise UserError(f"{len(dataset)} {part} samples are too few for {runtime.world_size} process(es)")
-        self.keys: list[list[list[int]]] = []  # what the workers read next: (index, seed) of each sample
+            parts, share = runtime.world_size, math.ceil(self.samples / runtime.world_size)
+            self.length = math.ceil(share / max(2, self.batch_size // (runtime.world_size * args.accumulation)))
+        if self.samples < parts * (self.length if train else 1) or not self.samples:
+            split = "training" if train else "validation or test"
+            raise UserError(f"{len(dataset)} {split} samples are too few for batches in {parts} part(s)")
         if isinstance(dataset, InMemory):
             size = sum(tensor.nbytes for tensor in dataset.tensors)
             self.home = runtime.device if size < runtime.free_memory() / 4 else torch.device("cpu")
             self.tensors = [tensor.to(self.home) for tensor in dataset.tensors]
         else:
+            self.plan = Plan()
             self.reader = DataLoader(
                 Seeded(dataset),
-                batch_sampler=self.keys,
+                batch_sampler=self.plan,
                 num_workers=args.workers,
                 persistent_workers=args.workers > 0,
                 pin_memory=runtime.device.type == "cuda",
                 generator=torch.Generator(),  # its own, so that reading leaves the model's randomness alone
+                worker_init_fn=ignore_stop_signals,
             )
 
     def __len__(self) -> int:
@@ -92,7 +108,7 @@ class Loader:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[list[Tensor]]:
         """Yield the batches of one epoch from number `start` on."""
         device = self.runtime.device
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        generator = self.generator(epoch)
         indices = self.indices(generator)
         if isinstance(self.dataset, InMemory):
             order = torch.cat(indices).to(self.home).split([len(chosen) for chosen in indices])
@@ -101,8 +117,7 @@ class Loader:
                 yield batch if self.dataset.augment is None else self.dataset.augment(batch, self.numbers(epoch, step))
         else:
             seeds = torch.randint(2**62, (len(self.dataset),), generator=generator)
-            keys = torch.stack((torch.arange(len(seeds)), seeds), dim=1)
-            self.keys[:] = [keys[chosen].tolist() for chosen in indices[start:]]
+            self.plan.keys, self.plan.batches = torch.stack((torch.arange(len(seeds)), seeds), 1), indices[start:]
             for batch in self.reader:
                 yield [tensor.to(device, non_blocking=True) for tensor in batch]
 
@@ -112,18 +127,21 @@ class Loader:
         if not self.train:
             return list(torch.arange(rank, self.samples, world_size).tensor_split(self.length))
         order = torch.randperm(len(self.dataset), generator=generator)[: self.samples]
-        return [batch.tensor_split(world_size)[rank] for batch in order.split(self.batch_size)]
+        return [batch.tensor_split(world_size)[rank] for batch in order.tensor_split(self.length)]
+
+    def generator(self, epoch: int, step: int = -1) -> torch.Generator:
+        """Return a source of randomness that belongs to an epoch, or to a step in it."""
+        return torch.Generator().manual_seed(((self.seed * 1_000_003 + epoch) * 1_000_003 + step) % 2**63)
 
     def numbers(self, epoch: int, step: int) -> Tensor:
         """Random numbers for the augmentation of this process's part of a batch."""
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) * 1_000_003 + step)
-        numbers = torch.rand(self.size(step), self.dataset.noise, generator=generator)
+        numbers = torch.rand(self.size(step), self.dataset.noise, generator=self.generator(epoch, step))
         part = numbers.tensor_split(self.runtime.world_size)[self.runtime.rank]
         return part.to(self.runtime.device, non_blocking=True)
 
     def size(self, step: int) -> int:
         """How many samples all processes together have in training batch number `step`."""
-        return min(self.batch_size, self.samples - step * self.batch_size)
+        return self.samples // self.length + (step < self.samples % self.length)
 
     def some(self, number: int) -> list[Tensor]:
         """Return up to `number` samples from all over the data set as one batch, the same on every rank."""

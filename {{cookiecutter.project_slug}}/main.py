@@ -28,25 +28,27 @@ def main(args: Namespace, runtime: Runtime) -> None:
     folder = get_run_folder(args, runtime)  # before anything slow: it must be writable, and no other run's
     train_loader, val_loader, test_loader = get_loaders(args, runtime)
     model = get_model(args, runtime, train_loader.dataset)
-    ema = get_ema(args, runtime, model)  # what is validated and tested: averaged weights, or the model's own
+    eval_model = get_ema(args, runtime, model)  # averaged weights, or the model itself
     objective = get_objective(args)
     metrics = get_metrics(runtime, train_loader.dataset)
     optimizer = get_optimizer(args, model)
     scheduler = get_scheduler(args, optimizer, steps_per_epoch=len(train_loader))
-    logger = get_logger(args, runtime, folder, ema, val_loader, metrics)
-    checkpoint = get_checkpoint(args, runtime, folder, model, ema, optimizer, scheduler, logger, metrics)
+    logger = get_logger(args, runtime, folder, eval_model, val_loader, metrics)
+    checkpoint = get_checkpoint(
+        args, runtime, folder, metrics, model, ema=eval_model, optimizer=optimizer, scheduler=scheduler, logger=logger
+    )
     logger.introduce(model, train_loader, val_loader, test_loader)
 
     for epoch in checkpoint.epochs(args.epochs):  # resumes where a stopped run left off
         train = train_one_epoch(
-            args, runtime, model, ema, train_loader, objective, optimizer, scheduler, logger, checkpoint
+            args, runtime, model, eval_model, train_loader, objective, optimizer, scheduler, logger, checkpoint
         )
-        val = evaluate(runtime, ema, val_loader, objective, metrics)
+        val = evaluate(runtime, eval_model, val_loader, objective, metrics)
         logger.log(epoch, train=train, val=val)
         checkpoint.save(val)
 
     checkpoint.load_best()
-    logger.finish(test=evaluate(runtime, ema, test_loader, objective, metrics))
+    logger.finish(test=evaluate(runtime, eval_model, test_loader, objective, metrics))
 
 
 if __name__ == "__main__":

@@ -29,10 +29,10 @@ class Logger:
         self.higher_is_better, self.draw = higher_is_better, draw
         self.losses: list[Tensor] = []  # of the steps since the last reading; they wait on the device
         self.sizes: list[int] = []  # samples of each of these steps
-        self.step, self.total, self.samples = 0, 0.0, 0  # steps of the run; sum of losses and samples of the epoch
-        self.record: dict[str, Any] = {}  # what is known of the newest logged step, written when the next one begins
-        self.records: list[dict[str, Any]] = []  # what metrics.jsonl holds
-        self.lr = self.rate = 0.0
+        self.step, self.lr = 0, 0.0
+        self.total, self.samples = 0.0, 0  # of the epoch: the sum of its losses over samples, and their number
+        self.logged = (0.0, 0)  # what these were at the last step that was recorded
+        self.records: list[dict[str, Any]] = []  # the lines of metrics.jsonl
         self.began, self.drawing = time.perf_counter(), 0.5  # seconds spent, or about to be spent, on pictures
 
     def print(self, text: str) -> None:
@@ -49,13 +49,16 @@ class Logger:
         self.print(f"data        {self.args.dataset}, {sizes} samples to train, validate and test")
         self.print(f"run folder  {self.folder}")
         if self.runtime.rank == 0:
-            self.file = open(self.folder / "metrics.jsonl", "w", encoding="utf-8")  # noqa: SIM115
+            resources, path = self.runtime.resources, self.folder / "metrics.jsonl"
+            self.file = resources.enter_context(path.open("w", encoding="utf-8"))
             self.file.writelines(json.dumps(record) + "\n" for record in self.records)
             self.dashboard = Dashboard(self.folder, vars(self.args), self.step)
+            resources.callback(self.dashboard.finish)
 
     def progress(self, batches: Iterable[Any], epoch: int, done: int, total: int) -> Iterable[Any]:
         """Show a bar over the batches of an epoch, where there is a terminal to show it on."""
-        self.epoch, self.epoch_began, self.epoch_samples = epoch + 1, time.perf_counter(), 0
+        self.epoch, self.steps_left = epoch + 1, total - done
+        self.epoch_began, self.epoch_samples = time.perf_counter(), 0
         if self.args.profile and not self.runtime.rank and not (self.folder / "trace.json").exists():
             batches = profiled(batches, self.folder / "trace.json")
         hide = True if self.args.quiet or self.runtime.rank else None  # None: where there is no terminal
@@ -65,42 +68,43 @@ class Logger:
         """Keep the loss of one step over `samples` samples; --log-every such steps are read at once."""
         self.losses.append(loss)
         self.sizes.append(samples)
-        self.step, self.epoch_samples, self.lr = self.step + 1, self.epoch_samples + samples, lr
-        if self.step % self.args.log_every == 0:
-            self.add({"train/step_loss": self.read(), "lr": lr})
+        self.step, self.lr, self.epoch_samples = self.step + 1, lr, self.epoch_samples + samples
+        self.steps_left -= 1
+        if self.step % self.args.log_every == 0 and self.steps_left:  # the last step has the record of the epoch
+            self.read()
+            total, seen = self.total - self.logged[0], self.samples - self.logged[1]
+            self.logged = (self.total, self.samples)
+            self.write({"train/step_loss": total / seen, "lr": lr})
 
-    def read(self) -> float:
-        """Return the mean loss since the last reading, over all processes; only here the host waits for the device.
+    def read(self) -> None:
+        """Add up the losses since the last reading, over all processes; only here the host waits for the device.
 
         A loss that is not a number ends the run here, before it can reach a checkpoint.
         """
         if not self.losses:
-            return math.nan
+            return
         mine = torch.stack(self.losses)
         losses = (self.runtime.sum(mine.clone()) / self.runtime.world_size).tolist()
-        for index, loss in enumerate(losses):
+        for index, (loss, size) in enumerate(zip(losses, self.sizes, strict=True)):
             if not math.isfinite(loss):
                 rank = self.runtime.gather(not math.isfinite(mine[index])).index(True)
                 step = self.step - len(losses) + index + 1
                 raise UserError(f"the loss is {loss} in step {step} on rank {rank}: try a lower --lr, or --clip")
-        total, samples = sum(map(float.__mul__, losses, map(float, self.sizes))), sum(self.sizes)
-        self.total, self.samples = self.total + total, self.samples + samples
+            self.total, self.samples = self.total + loss * size, self.samples + size
         self.losses, self.sizes = [], []
-        return total / samples
 
     def end_epoch(self) -> dict[str, float]:
         """Return the epoch's mean training loss."""
         self.read()
         self.rate = self.epoch_samples / (time.perf_counter() - self.epoch_began)
-        mean, self.total, self.samples = self.total / self.samples, 0.0, 0
-        return {"loss": mean}
+        return {"loss": self.total / self.samples}
 
     def log(self, epoch: int, **splits: dict[str, float]) -> None:
         """Record the metrics of a finished epoch, as `train/loss`, `val/loss` and so on."""
         values = {f"{split}/{name}": value for split, metrics in splits.items() for name, value in metrics.items()}
         self.print(f"epoch {epoch + 1:>3}/{self.args.epochs}   {summary(values)}   {self.rate:,.0f} samples/s")
-        self.add({**values, "lr": self.lr, "samples_per_second": round(self.rate, 1)})
-        self.write()
+        self.write({**values, "lr": self.lr, "samples_per_second": round(self.rate, 1)})
+        self.total, self.samples, self.logged = 0.0, 0, (0.0, 0)
         if self.runtime.broadcast(self.drawing < 0.01 * (time.perf_counter() - self.began)):
             self.show_pictures()
 
@@ -108,59 +112,43 @@ class Logger:
         """Record the test metrics, draw the final pictures, and say where everything is."""
         values = {f"test/{name}": value for name, value in test.items()}
         self.epoch = self.records[-1]["epoch"] if self.records else 0
-        self.add(values)
-        self.write()
-        self.show_pictures()
+        self.write(values)
         self.print(f"test   {summary(values)}")
+        for text in self.show_pictures():
+            self.print(text)
         self.print(f"weights, metrics and pictures are in {self.folder}")
+
+    def write(self, values: dict[str, Any]) -> None:
+        """Append a record to metrics.jsonl, and show it on the dashboard."""
+        self.records.append({"epoch": self.epoch, "step": self.step, **values})
         if self.runtime.rank == 0:
-            self.file.close()
-            self.dashboard.finish()
+            print(json.dumps(self.records[-1]), file=self.file, flush=True)
+            self.dashboard.scalars(self.step, {"epoch": self.epoch, **values})
 
-    def add(self, values: dict[str, Any]) -> None:
-        """Add values to the record of this step, which is written when nothing more can come to it."""
-        if self.record.get("step") != self.step:
-            self.write()
-            self.record = {"epoch": self.epoch, "step": self.step}
-        self.record |= values
-
-    def write(self) -> None:
-        """Append the record to metrics.jsonl, and show it on the dashboard."""
-        if self.record:
-            self.records.append(self.record)
-            if self.runtime.rank == 0:
-                print(json.dumps(self.record), file=self.file, flush=True)
-                self.dashboard.scalars(self.step, {key: self.record[key] for key in self.record if key != "step"})
-        self.record = {}
-
-    def show_pictures(self) -> None:
-        """Draw everything anew; all ranks call this, for their part in the model's forward pass."""
+    def show_pictures(self) -> list[str]:
+        """Draw everything anew, and return the texts; all ranks take part, for the model's forward pass."""
         began = time.perf_counter()
         pictures = self.draw()
-        if self.runtime.rank == 0:
-            epochs = [record for record in self.records if "val/loss" in record]
-            if epochs:
-                pictures["curves"] = draw_curves(epochs, self.args.monitor, self.higher_is_better)
-            for name, picture in pictures.items():
-                if isinstance(picture, str):
-                    (self.folder / f"{name}.txt").write_text(picture, encoding="utf-8")
-                else:
-                    picture.savefig(self.folder / f"{name}.png", dpi=150)
-                    self.dashboard.picture(self.step, name, picture)
+        epochs = [record for record in self.records if "val/loss" in record]
+        if epochs:
+            pictures["curves"] = draw_curves(epochs, self.args.monitor, self.higher_is_better)
+        for name, picture in pictures.items() if self.runtime.rank == 0 else ():
+            if isinstance(picture, str):
+                (self.folder / f"{name}.txt").write_text(picture, encoding="utf-8")
+            else:
+                picture.savefig(self.folder / f"{name}.png", dpi=150)
+                self.dashboard.picture(self.step, name, self.folder / f"{name}.png")
         self.drawing += time.perf_counter() - began
+        return [picture for picture in pictures.values() if isinstance(picture, str)]
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on with its records; ends the run where a loss is not a number."""
         self.read()
-        progress = {"step": self.step, "total": self.total, "samples": self.samples, "lr": self.lr}
-        return {**progress, "record": self.record, "written": len(self.records)}
+        return {name: getattr(self, name) for name in ("step", "lr", "total", "samples", "logged", "records")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on with the records; those that came after this state will come again."""
-        self.step, self.total, self.samples, self.lr = (state[name] for name in ("step", "total", "samples", "lr"))
-        self.record = state["record"]
-        lines = (self.folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        self.records = [json.loads(line) for line in lines[: state["written"]]]
+        """Go on with the records; those that were written after this state will come again."""
+        vars(self).update(state)
 
 
 def profiled(batches: Iterable[Any], path: Path) -> Iterator[Any]:

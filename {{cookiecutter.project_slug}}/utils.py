@@ -6,6 +6,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torchmetrics import MetricCollection
 
 from checkpoint import Checkpoint, claim_run_folder, parse_with_saved_options
@@ -48,13 +49,13 @@ def parse_arguments(argv: list[str] | None = None) -> Namespace:
     training = parser.add_argument_group("training")
     training.add_argument("--epochs", type=number(int, 1), default={{default.epochs}}, help="passes over the data")
     training.add_argument("--batch-size", type=number(int, 1), default={{default.batch_size}}, help="of all processes")
-    training.add_argument("--accumulation", type=number(int, 1), default=1, help="parts that a batch is computed in")
+    training.add_argument("--accumulation", type=number(int, 1), default=1, help="parts that a batch is divided into")
     training.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw", help="sgd has a momentum of 0.9")
-    training.add_argument("--lr", type=number(float), default={{default.lr}}, help="highest learning rate")
-    training.add_argument("--weight-decay", type=number(float), default={{default.weight_decay}}, help="on matrices")
+    training.add_argument("--lr", type=number(float), default={{default.lr}}, help="peak learning rate")
+    training.add_argument("--weight-decay", type=number(float), default={{default.weight_decay}}, help="not of norms")
     training.add_argument("--schedule", choices=("cosine", "linear", "constant"), default="cosine", help="of the rate")
-    training.add_argument("--warmup", type=number(float, below=1), default={{default.warmup}}, help="part of all steps")
-    training.add_argument("--clip", type=number(float), default={{default.clip}}, help="highest gradient norm, 0: any")
+    training.add_argument("--warmup", type=number(float, below=1), default={{default.warmup}}, help="part of the steps")
+    training.add_argument("--clip", type=number(float), default={{default.clip}}, help="maximum gradient norm, 0: off")
     training.add_argument("--ema", type=number(float, below=1), default=0.0, help="decay of averaged weights, 0: none")
     training.add_argument("--monitor", default="{{default.monitor}}", help="metric that chooses the best epoch")
     training.add_argument("--patience", type=number(int), default=0, help="epochs to wait for a better one, 0: all")
@@ -64,9 +65,11 @@ def parse_arguments(argv: list[str] | None = None) -> Namespace:
     machine.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")
     precisions = ("auto", "fp32", "bf16", "fp16")
     machine.add_argument("--precision", choices=precisions, default="auto", help="auto: bf16 on a GPU that has it")
-    machine.add_argument("--workers", type=number(int), default=min(4, os.cpu_count() or 1), help="readers of files")
+    machine.add_argument(
+        "--workers", type=number(int), default=min(4, os.cpu_count() or 1), help="processes that read files"
+    )
     machine.add_argument("--compile", action=switch, default=False, help="optimize the model with torch.compile")
-    machine.add_argument("--deterministic", action=switch, default=False, help="use deterministic algorithms alone")
+    machine.add_argument("--deterministic", action=switch, default=False, help="use deterministic algorithms only")
     machine.add_argument("--profile", action=switch, default=False, help="trace some steps to trace.json")
     # {% if cookiecutter.distributed != "none" %}
     # {% filter indent(4, true) %}
@@ -85,7 +88,7 @@ def parse_arguments(argv: list[str] | None = None) -> Namespace:
     run.add_argument("--quiet", action=switch, default=False, help="print nothing but warnings and errors")
 
     args = parse_with_saved_options(parser, sys.argv[1:] if argv is None else argv)
-    args.epochs = 0 if args.evaluate else min(args.epochs, 2) if args.quick else args.epochs
+    args.epochs = min(args.epochs, 2) if args.quick else args.epochs
     return args
 
 
@@ -107,7 +110,7 @@ def number(kind: type, least: float = 0, below: float = math.inf) -> Callable[[s
 
 def get_run_folder(args: Namespace, runtime: Runtime) -> Path:
     """Claim the run folder, in the name of all processes."""
-    return runtime.first(claim_run_folder, args, runtime.keep)
+    return runtime.on_rank_zero(claim_run_folder, args, runtime.resources)
 
 
 def get_loaders(args: Namespace, runtime: Runtime) -> tuple[Loader, Loader, Loader]:
@@ -126,9 +129,9 @@ def get_model(args: Namespace, runtime: Runtime, dataset: Any) -> nn.Module:
 
 
 def get_ema(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Module:
-    """Return what is validated: the exponential moving average of the weights, or with --ema 0 the model itself."""
+    """Return what is evaluated: the exponential moving average of the weights, or with --ema 0 the model itself."""
     module = runtime.unwrap(model)
-    return AveragedModel(module, multi_avg_fn=get_ema_multi_avg_fn(args.ema), use_buffers=True) if args.ema else module
+    return deepcopy(module).requires_grad_(False) if args.ema else module
 
 
 def get_optimizer(args: Namespace, model: nn.Module) -> Optimizer:
@@ -166,19 +169,20 @@ def get_logger(
 
 
 def get_checkpoint(
-    args: Namespace, runtime: Runtime, folder: Path, model: nn.Module, ema: nn.Module, optimizer: Optimizer,
-    scheduler: LRScheduler, logger: Logger, metrics: MetricCollection,
-) -> Checkpoint:  # fmt: skip
-    """Return what saves the run, already where --resume goes on."""
-    better = higher_is_better(args, metrics)
-    return Checkpoint(args, runtime, folder, model, ema, optimizer, scheduler, logger, better)
+    args: Namespace, runtime: Runtime, folder: Path, metrics: MetricCollection, model: nn.Module, **parts: Any
+) -> Checkpoint:
+    """Return what saves and resumes the run: the model, and all other parts that have a state."""
+    parts = {"model": runtime.unwrap(model), "scaler": runtime.scaler, **parts}
+    return Checkpoint(args, runtime, folder, higher_is_better(args, metrics), parts)
 
 
 def higher_is_better(args: Namespace, metrics: MetricCollection) -> bool:
     """Tell in which direction --monitor improves."""
-    if args.monitor != "loss" and args.monitor not in metrics:
-        raise UserError(f"--monitor {args.monitor}: choose from {', '.join(['loss', *metrics])}")
-    return args.monitor != "loss" and bool(metrics[args.monitor].higher_is_better)
+    directions = {"loss": False} | {name: metric.higher_is_better for name, metric in metrics.items()}
+    names = [name for name, direction in directions.items() if direction is not None]
+    if args.monitor not in names:
+        raise UserError(f"--monitor {args.monitor}: choose from {', '.join(names)}")
+    return bool(directions[args.monitor])
 
 
 def train_one_epoch(
@@ -195,12 +199,12 @@ def train_one_epoch(
         step_loss = torch.zeros((), device=runtime.device)
         parts = list(zip(*(tensor.tensor_split(args.accumulation) for tensor in batch), strict=True))
         for number, part in enumerate(parts, start=1):
-            weight = len(part[0]) * runtime.world_size / size  # so that the parts add up to the mean over all samples
-            with runtime.synchronize(model, now=number == len(parts)):
+            share = len(part[0]) * runtime.world_size / size  # makes the sum over parts the mean over all samples
+            with runtime.gradient_sync(model, enabled=number == len(parts)):
                 with runtime.autocast():
                     loss, _, _ = objective(model, part)
-                scaler.scale(loss * weight).backward()
-            step_loss += loss.detach() * weight
+                scaler.scale(loss * share).backward()
+            step_loss += loss.detach() * share
 
         if args.clip:
             scaler.unscale_(optimizer)
@@ -210,13 +214,21 @@ def train_one_epoch(
         scaler.update()
         if scaler.get_scale() >= scale:  # else fp16 overflowed and the step was skipped
             scheduler.step()
-            if isinstance(ema, AveragedModel):
-                ema.update_parameters(runtime.unwrap(model))
+            if args.ema:
+                update_ema(ema, runtime.unwrap(model), decay=min(args.ema, (1 + logger.step) / (10 + logger.step)))
         optimizer.zero_grad()
 
         logger.count(step_loss, size, lr)
         checkpoint.advance()
     return logger.end_epoch()
+
+
+@torch.no_grad()
+def update_ema(ema: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move the averaged weights towards the model's; buffers, such as batch norm's statistics, are copied."""
+    get_ema_multi_avg_fn(decay)(list(ema.parameters()), list(model.parameters()), None)
+    for averaged, buffer in zip(ema.buffers(), model.buffers(), strict=True):
+        averaged.copy_(buffer)
 
 
 @torch.no_grad()

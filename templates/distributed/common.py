@@ -5,13 +5,13 @@ class UserError(Exception):
 class Runtime(Processes):
     """The device, the precision and the processes of this run, and the signals that end it."""
 
-    def __init__(self, args: Namespace, keep: ExitStack):
+    def __init__(self, args: Namespace, resources: ExitStack):
         super().__init__(args)
-        self.keep = keep  # what is put here is released when the run ends, however it ends
+        self.resources = resources  # what is put here is released when the run ends, however it ends
         self.device = find_device(args.device, self.local_rank)
         self.precision = find_precision(args.precision, self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
-        self.signal = 0
+        self.signal, self.signal_time = 0, 0.0
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
             torch.set_float32_matmul_precision("high")  # TF32
@@ -22,8 +22,8 @@ class Runtime(Processes):
         if args.batch_size % (self.world_size * args.accumulation):
             parts = f"{self.world_size} processes x {args.accumulation} accumulation steps"
             raise UserError(f"--batch-size {args.batch_size} cannot be divided over {parts}")
-        self.before_stopping: Callable[[], None] = lambda: None
         self.connect(args)
+        vars(args).update(vars(self.broadcast(args)))  # what rank 0 was told, and found in its files, holds for all
 
     def autocast(self) -> torch.autocast:
         """Run the forward pass in the chosen precision; does nothing in fp32."""
@@ -36,14 +36,30 @@ class Runtime(Processes):
             return torch.cuda.mem_get_info(self.device)[0]
         return torch.mps.recommended_max_memory() if self.device.type == "mps" else sys.maxsize
 
-    def catch_signals(self) -> None:
-        """From now on a request to stop waits for the end of a step, where everything can be saved."""
+    def random_state(self) -> tuple[Tensor, Tensor | None]:
+        """Return the states of this process's random generators, of the CPU and of the device."""
+        accelerator = None if self.device.type == "cpu" else torch.get_device_module(self.device).get_rng_state()
+        return torch.get_rng_state(), accelerator
+
+    def set_random_state(self, state: tuple[Tensor, Tensor | None]) -> None:
+        """Go on with the random numbers from where they were."""
+        torch.set_rng_state(state[0])
+        if state[1] is not None and self.device.type != "cpu":
+            torch.get_device_module(self.device).set_rng_state(state[1])
+
+    def catch_signals(self, before_stopping: Callable[[], None]) -> None:
+        """From now on a request to stop waits for the end of a step, and calls `before_stopping` there."""
+        self.before_stopping = before_stopping
         for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
             if hasattr(signal, name):  # Windows knows no SIGUSR1
-                signal.signal(getattr(signal, name), self.remember_signal)
+                number = getattr(signal, name)
+                self.resources.callback(signal.signal, number, signal.signal(number, self.remember_signal))
 
     def remember_signal(self, number: int, _frame: FrameType | None) -> None:
-        self.signal = number
+        if self.signal and time.monotonic() > self.signal_time + 1:  # asked again by someone who cannot wait
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.signal, self.signal_time = number, time.monotonic()
 
     def stop_if_asked(self) -> None:
         """End all processes here if one of them was asked to stop; a good place is the end of a step."""
@@ -53,7 +69,7 @@ class Runtime(Processes):
             self.close()
             sys.exit(128 + number)
 
-    def first(self, function: Callable[..., Any], *args: Any) -> Any:
+    def on_rank_zero(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call `function` on rank 0 alone and return its value on every rank; where it fails, all end."""
         value: Any = None
         try:
@@ -62,13 +78,13 @@ class Runtime(Processes):
             value = error
         value = self.broadcast(value)
         if isinstance(value, UserError):
-            raise value if self.rank == 0 else SystemExit(2)
+            raise value if self.rank == 0 else SystemExit(2)  # one message is enough
         return value
 
     def rank_zero_first(self, function: Callable[..., Any], *args: Any) -> Any:
         """Call `function` on every rank, on the others when rank 0 is done, for instance with a download."""
         values: list[Any] = []
-        self.first(lambda: values.append(function(*args)))
+        self.on_rank_zero(lambda: values.append(function(*args)))
         return values[0] if self.rank == 0 else function(*args)
 
 
@@ -96,9 +112,9 @@ def find_precision(name: str, device: torch.device) -> str:
 @contextmanager
 def start(args: Namespace) -> Iterator[Runtime]:
     """Open the runtime for a `with` block; end the errors and interruptions of a person with one line."""
-    with ExitStack() as keep:
+    with ExitStack() as resources:
         try:
-            runtime = Runtime(args, keep)
+            runtime = Runtime(args, resources)
             yield runtime
             runtime.close()
         except UserError as error:
@@ -106,5 +122,5 @@ def start(args: Namespace) -> Iterator[Runtime]:
             print(f"error: {message}", file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
-            print("stopped before the first step: nothing to save", file=sys.stderr)
+            print("stopped before the first step", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)

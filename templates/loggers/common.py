@@ -20,8 +20,8 @@ class Dashboard:
     def scalars(self, step: int, values: dict[str, float]) -> None:
         self.calls.put(("scalars", step, values))
 
-    def picture(self, step: int, name: str, figure: Figure) -> None:
-        self.calls.put(("picture", step, name, figure))
+    def picture(self, step: int, name: str, path: Path) -> None:
+        self.calls.put(("picture", step, name, path))
 
     def finish(self, seconds: float = 30) -> None:
         self.calls.put(("finish",))

@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from checkpoint import Checkpoint
 from main import main
-from runtime import start
+from runtime import Runtime, start
 from utils import (
     evaluate,
     get_loaders,
@@ -45,18 +44,20 @@ def test_a_run_learns_and_leaves_its_files(tmp_path: Path) -> None:
     assert again[-1]["test/loss"] == pytest.approx(test["test/loss"])
 
 
-@pytest.mark.parametrize("stop_at", [2, 3])
+@pytest.mark.parametrize("stop_at", [2, 3, 4, 6])
 def test_a_stopped_run_resumes_to_equal_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int) -> None:
-    options = ["--quick", "--ema", "0.5", "--log-every", "1"]
+    """Stop within an epoch, at its last step, in the evaluation behind it, and later."""
+    options = ["--quick", "--ema", "0.5", "--log-every", "2"]
     whole = run(tmp_path / "whole", *options)
-    advance = Checkpoint.advance
+    stop_if_asked, asked = Runtime.stop_if_asked, 0
 
-    def stopping(checkpoint: Checkpoint) -> None:
-        if checkpoint.step == stop_at - 1:
-            checkpoint.runtime.signal = signal.SIGTERM
-        advance(checkpoint)
+    def asking(runtime: Runtime) -> None:
+        nonlocal asked
+        asked += 1
+        runtime.signal = signal.SIGTERM if asked == stop_at else 0
+        stop_if_asked(runtime)
 
-    monkeypatch.setattr(Checkpoint, "advance", stopping)
+    monkeypatch.setattr(Runtime, "stop_if_asked", asking)
     with pytest.raises(SystemExit) as stopped:
         run(tmp_path / "parts", *options)
     assert stopped.value.code == 128 + signal.SIGTERM

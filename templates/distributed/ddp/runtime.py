@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -28,7 +29,7 @@ class Processes:
         self.world_size = int(os.environ.get("WORLD_SIZE", 1))
 
     def connect(self, args: Namespace) -> None:
-        """Meet the other processes."""
+        """Join the process group."""
         if self.world_size == 1:
             return
         if sys.platform == "linux":  # should torchrun be killed, its processes must not live on
@@ -37,12 +38,12 @@ class Processes:
         timeout = timedelta(seconds=args.dist_timeout)
         backend, device = ("nccl", self.device) if cuda else ("gloo", None)
         dist.init_process_group(backend, timeout=timeout, device_id=device)
-        self.side_channel: Any = dist.new_group(backend="gloo", timeout=timeout)  # between CPUs, past the GPUs
+        self.cpu_group: Any = dist.new_group(backend="gloo", timeout=timeout)  # between CPUs, past the GPUs
         self.flag = torch.zeros(1, dtype=torch.int64)
         self.pending: dist.Work | None = None
 
     def close(self) -> None:
-        """Part from the other processes."""
+        """Leave the process group."""
         if self.world_size > 1:
             dist.destroy_process_group()
 
@@ -67,9 +68,9 @@ class Processes:
         model = model.module if isinstance(model, DistributedDataParallel) else model
         return getattr(model, "_orig_mod", model)
 
-    def synchronize(self, model: nn.Module, now: bool) -> AbstractContextManager:
-        """A context for one backward pass, after which gradients are averaged over processes where `now`."""
-        return model.no_sync() if isinstance(model, DistributedDataParallel) and not now else nullcontext()
+    def gradient_sync(self, model: nn.Module, enabled: bool) -> AbstractContextManager:
+        """A context for one backward pass, which averages gradients over processes where `enabled`."""
+        return model.no_sync() if isinstance(model, DistributedDataParallel) and not enabled else nullcontext()
 
     def sync_buffers(self, model: nn.Module) -> None:
         """Make buffers, such as the statistics of batch norm, those of rank 0 everywhere."""
@@ -87,14 +88,14 @@ class Processes:
         """Return the value that rank 0 has."""
         values = [value]
         if self.world_size > 1:
-            dist.broadcast_object_list(values, src=0, group=self.side_channel)
+            dist.broadcast_object_list(values, src=0, group=self.cpu_group)
         return values[0]
 
     def gather(self, value: Any) -> list[Any]:
         """Return the values of all ranks, in their order."""
         values = [value] * self.world_size
         if self.world_size > 1:
-            dist.all_gather_object(values, value, group=self.side_channel)
+            dist.all_gather_object(values, value, group=self.cpu_group)
         return values
 
     def stop_signal(self, mine: int) -> int:
@@ -109,7 +110,7 @@ class Processes:
             self.pending.wait()
         answer = int(self.flag)
         self.flag.fill_(mine)
-        self.pending = dist.all_reduce(self.flag, dist.ReduceOp.MAX, group=self.side_channel, async_op=True)
+        self.pending = dist.all_reduce(self.flag, dist.ReduceOp.MAX, group=self.cpu_group, async_op=True)
         return answer
 
 

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -37,8 +38,8 @@ class Processes:
         """Return the module inside of what `wrap` and torch.compile have put around it."""
         return getattr(model, "_orig_mod", model)
 
-    def synchronize(self, model: nn.Module, now: bool) -> AbstractContextManager:
-        """A context for one backward pass, after which gradients are averaged over processes where `now`."""
+    def gradient_sync(self, model: nn.Module, enabled: bool) -> AbstractContextManager:
+        """A context for one backward pass, which averages gradients over processes where `enabled`."""
         return nullcontext()
 
     def sync_buffers(self, model: nn.Module) -> None:

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
-
 
 class Dashboard:
     """Shows nothing; give these methods a body to send the run wherever you like."""
@@ -15,7 +13,7 @@ class Dashboard:
     def scalars(self, step: int, values: dict[str, float]) -> None:
         pass
 
-    def picture(self, step: int, name: str, figure: Figure) -> None:
+    def picture(self, step: int, name: str, path: Path) -> None:
         pass
 
     def finish(self) -> None:

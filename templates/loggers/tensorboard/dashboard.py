@@ -6,7 +6,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
+from matplotlib.image import imread
 
 
 class Tracker:
@@ -22,8 +22,8 @@ class Tracker:
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
 
-    def picture(self, step: int, name: str, figure: Figure) -> None:
-        self.writer.add_figure(name, figure, step)
+    def picture(self, step: int, name: str, path: Path) -> None:
+        self.writer.add_image(name, imread(path), step, dataformats="HWC")
 
     def finish(self) -> None:
         self.writer.close()
