@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 import zipfile
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,53 +17,14 @@ from typing import Any
 import torch
 from filelock import FileLock, Timeout
 
+from options import NOT_SAVED
 from runtime import Runtime, UserError
-
-NOT_SAVED = {"config", "resume", "evaluate", "run_dir"}  # options that say where a run's other options come from
-MAY_CHANGE = {"compile", "data_dir", "device", "dist_timeout", "epochs", "log_every", "patience", "profile", "quiet"}
-MAY_CHANGE |= {"save_every", "workers"}  # a resumed run may have others of these
-
-
-def parse_with_saved_options(parser: ArgumentParser, argv: list[str]) -> Namespace:
-    """Parse `argv` behind the options that --config, --evaluate or --resume bring, so that the command line wins."""
-    args = parser.parse_args(argv)
-    if args.evaluate and args.resume:
-        parser.error("--evaluate and --resume exclude each other")
-    if args.resume and args.run_dir is None:
-        newest = max(Path("runs").glob("*/config.json"), key=lambda path: path.stat().st_mtime, default=None)
-        args.run_dir = None if newest is None else newest.parent
-    if args.evaluate and args.config is None:
-        args.config = args.evaluate.parent.parent / "config.json"
-    resumed = args.resume and args.run_dir is not None and (args.run_dir / "config.json").exists()
-    path = args.run_dir / "config.json" if resumed else args.config
-    if path is None:
-        return args
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        tokens = [as_token(name, value) for name, value in saved.items() if value is not None]
-    except (OSError, ValueError, AttributeError) as error:
-        parser.error(f"cannot read the options in {path}: {error}")
-    run_dir, args = args.run_dir, parser.parse_args([*tokens, *argv])
-    args.run_dir = run_dir
-    for name, value in json.loads(json.dumps(vars(args), default=str)).items() if resumed else ():
-        if name not in NOT_SAVED | MAY_CHANGE and value != saved.get(name, value):
-            flag = "--" + name.replace("_", "-")
-            parser.error(f"{flag} is {saved[name]} in {args.run_dir}, not {value}; leave it out, or start a new run")
-    return args
-
-
-def as_token(name: str, value: Any) -> str:
-    """Return what a person would type for one saved option."""
-    flag = name.replace("_", "-")
-    return f"--{'' if value else 'no-'}{flag}" if isinstance(value, bool) else f"--{flag}={value}"
 
 
 def claim_run_folder(args: Namespace, resources: contextlib.ExitStack) -> Path:
     """Make the run folder, or take the one to resume, and hold its lock until the run ends."""
-    folder = args.run_dir
     try:
-        if folder is None:
-            folder = new_folder(args)
+        folder = args.run_dir or new_folder(args)
         folder.mkdir(parents=True, exist_ok=True)
         resources.enter_context(FileLock(folder / ".lock", timeout=0))
         if (folder / "config.json").exists() and not args.resume:
@@ -78,7 +39,7 @@ def claim_run_folder(args: Namespace, resources: contextlib.ExitStack) -> Path:
     except Timeout:
         raise UserError(f"{folder} is in use by another process") from None
     except OSError as error:
-        raise UserError(f"cannot use {folder} as the run folder: {error.strerror}") from None
+        raise UserError(f"cannot use {error.filename} for the run folder: {error.strerror}") from None
     return folder
 
 
@@ -132,9 +93,9 @@ class Checkpoint:
     the one with the best value of --monitor.
     """
 
-    def __init__(self, args: Namespace, runtime: Runtime, folder: Path, higher_is_better: bool, parts: dict[str, Any]):
+    def __init__(self, args: Namespace, runtime: Runtime, folder: Path, maximize: bool, parts: dict[str, Any]):
         self.args, self.runtime, self.folder, self.parts = args, runtime, folder / "checkpoints", parts
-        self.higher_is_better, self.print = higher_is_better, parts["logger"].print
+        self.maximize, self.print = maximize, parts["logger"].print
         self.epoch, self.step = 0, 0  # finished epochs, and finished steps of the epoch after them
         self.best: float | None = None
         self.epochs_since_best = 0
@@ -161,7 +122,7 @@ class Checkpoint:
     def save(self, val: dict[str, float]) -> None:
         """Close an epoch with its validation metrics."""
         value = val[self.args.monitor]
-        better = self.best is None or (value > self.best if self.higher_is_better else value < self.best)
+        better = self.best is None or (value > self.best if self.maximize else value < self.best)
         better = better and math.isfinite(value)
         if better:
             self.best = value

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from runtime import Runtime, UserError
+from runtime import STOP_SIGNALS, Runtime, UserError
 
 Augment = Callable[[list[Tensor], Tensor], list[Tensor]]
 
@@ -57,10 +57,9 @@ class Plan:
 
 
 def ignore_stop_signals(_worker: int) -> None:
-    """Leave the answer to Ctrl-C and to a scheduler's SIGUSR1 to the main process."""
-    for name in ("SIGINT", "SIGUSR1"):
-        if hasattr(signal, name):  # Windows knows no SIGUSR1
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    """Leave the answer to Ctrl-C and to a scheduler's signal to the main process, which ends the workers by SIGTERM."""
+    for number in set(STOP_SIGNALS) - {signal.SIGTERM}:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Loader:

@@ -24,9 +24,9 @@ Draw = Callable[[], dict[str, Figure | str]]  # pictures and texts by their name
 class Logger:
     """Takes what the loops report to the terminal, the run folder and the dashboard."""
 
-    def __init__(self, args: Namespace, runtime: Runtime, folder: Path, higher_is_better: bool, draw: Draw):
+    def __init__(self, args: Namespace, runtime: Runtime, folder: Path, maximize: bool, draw: Draw):
         self.args, self.runtime, self.folder = args, runtime, folder
-        self.higher_is_better, self.draw = higher_is_better, draw
+        self.maximize, self.draw = maximize, draw
         self.losses: list[Tensor] = []  # of the steps since the last reading; they wait on the device
         self.sizes: list[int] = []  # samples of each of these steps
         self.step, self.lr = 0, 0.0
@@ -131,7 +131,7 @@ class Logger:
         pictures = self.draw()
         epochs = [record for record in self.records if "val/loss" in record]
         if epochs:
-            pictures["curves"] = draw_curves(epochs, self.args.monitor, self.higher_is_better)
+            pictures["curves"] = draw_curves(epochs, self.args.monitor, self.maximize)
         for name, picture in pictures.items() if self.runtime.rank == 0 else ():
             if isinstance(picture, str):
                 (self.folder / f"{name}.txt").write_text(picture, encoding="utf-8")
@@ -153,9 +153,9 @@ class Logger:
 
 def profiled(batches: Iterable[Any], path: Path) -> Iterator[Any]:
     """Pass on the batches of an epoch, and trace the work of six of them, for https://ui.perfetto.dev to show."""
+    schedule = torch.profiler.schedule(wait=1, warmup=2, active=6, repeat=1)
     with torch.profiler.profile(
-        schedule=torch.profiler.schedule(wait=1, warmup=2, active=6, repeat=1),
-        on_trace_ready=lambda profiler: profiler.export_chrome_trace(str(path)),
+        schedule=schedule, on_trace_ready=lambda p: p.export_chrome_trace(str(path))
     ) as profiler:
         for batch in batches:
             yield batch
@@ -167,7 +167,7 @@ def summary(values: dict[str, float]) -> str:
     return "   ".join(f"{name} {value:.4g}" for name, value in values.items())
 
 
-def draw_curves(epochs: list[dict[str, Any]], monitor: str, higher_is_better: bool) -> Figure:
+def draw_curves(epochs: list[dict[str, Any]], monitor: str, maximize: bool) -> Figure:
     """Draw loss, the metric that chooses the best epoch, and learning rate over the epochs."""
     names = ["loss", monitor, "lr"] if monitor != "loss" else ["loss", "lr"]
     figure = Figure(figsize=(4 * len(names), 3.2), layout="constrained", facecolor="white")
@@ -177,7 +177,7 @@ def draw_curves(epochs: list[dict[str, Any]], monitor: str, higher_is_better: bo
             if points:
                 axes.plot(*zip(*points, strict=True), ".-", color=color, label=key)
         if name == monitor:
-            best = (max if higher_is_better else min)(epochs, key=lambda record: record[f"val/{name}"])
+            best = (max if maximize else min)(epochs, key=lambda record: record[f"val/{name}"])
             where, value = best["epoch"], best[f"val/{name}"]
             axes.plot(where, value, "*", color="tab:red", markersize=12, label=f"best: {value:.4g}, epoch {where}")
         if name == "loss" and all(record[key] > 0 for record in epochs for key in ("train/loss", "val/loss")):
@@ -185,6 +185,5 @@ def draw_curves(epochs: list[dict[str, Any]], monitor: str, higher_is_better: bo
         axes.set(title="learning rate" if name == "lr" else name, xlabel="epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-        if name != "lr":
-            axes.legend()
+        axes.legend()
     return figure

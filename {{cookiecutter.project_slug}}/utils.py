@@ -21,10 +21,11 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torchmetrics import MetricCollection
 
-from checkpoint import Checkpoint, claim_run_folder, parse_with_saved_options
+from checkpoint import Checkpoint, claim_run_folder
 from datasets import DATASETS
 from loader import Loader
 from models import MODELS
+from options import number, parse_with_saved_options
 from pictures import draw_pictures
 from runtime import Runtime, UserError
 from tracking import Logger
@@ -90,19 +91,6 @@ def parse_arguments(argv: list[str] | None = None) -> Namespace:
     args = parse_with_saved_options(parser, sys.argv[1:] if argv is None else argv)
     args.epochs = min(args.epochs, 2) if args.quick else args.epochs
     return args
-
-
-def number(kind: type, least: float = 0, below: float = math.inf) -> Callable[[str], Any]:
-    """Return a type for an option: a finite number of at least `least` and below `below`."""
-
-    def parse(text: str) -> Any:
-        value = kind(text)
-        if not least <= value < below:
-            raise argparse.ArgumentTypeError(f"{text} is not in the range from {least} to below {below}")
-        return value
-
-    parse.__name__ = kind.__name__  # names what was expected in argparse's own message
-    return parse
 
 
 # {% include "tasks/" ~ cookiecutter.task ~ "/objective.py" %}
@@ -198,9 +186,9 @@ def train_one_epoch(
         lr = float(scheduler.get_last_lr()[0])
         step_loss = torch.zeros((), device=runtime.device)
         parts = list(zip(*(tensor.tensor_split(args.accumulation) for tensor in batch), strict=True))
-        for number, part in enumerate(parts, start=1):
+        for index, part in enumerate(parts):
             share = len(part[0]) * runtime.world_size / size  # makes the sum over parts the mean over all samples
-            with runtime.gradient_sync(model, enabled=number == len(parts)):
+            with runtime.gradient_sync(model, index == len(parts) - 1):
                 with runtime.autocast():
                     loss, _, _ = objective(model, part)
                 scaler.scale(loss * share).backward()
@@ -247,5 +235,5 @@ def evaluate(
         total += torch.stack((loss * len(targets), torch.ones_like(loss) * len(targets)))
         runtime.stop_if_asked()
     loss, samples = runtime.sum(total).tolist()
-    values = metrics.compute()
-    return {"loss": loss / samples, **{name: value.item() for name, value in values.items() if value.numel() == 1}}
+    numbers = {name: value.item() for name, value in metrics.compute().items() if value.numel() == 1}
+    return {"loss": loss / samples, **numbers}

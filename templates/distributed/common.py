@@ -1,3 +1,6 @@
+STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+
+
 class UserError(Exception):
     """A mistake that the person at the keyboard can mend: the run ends with this one line and exit code 2."""
 
@@ -20,15 +23,15 @@ class Runtime(Processes):
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True)
         if args.batch_size % (self.world_size * args.accumulation):
-            parts = f"{self.world_size} processes x {args.accumulation} accumulation steps"
-            raise UserError(f"--batch-size {args.batch_size} cannot be divided over {parts}")
+            parts = f"{self.world_size} process(es) and --accumulation {args.accumulation}"
+            raise UserError(f"--batch-size {args.batch_size} cannot be divided by {parts}")
         self.connect(args)
         vars(args).update(vars(self.broadcast(args)))  # what rank 0 was told, and found in its files, holds for all
 
     def autocast(self) -> torch.autocast:
         """Run the forward pass in the chosen precision; does nothing in fp32."""
-        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
-        return torch.autocast(self.device.type, dtype=dtype, enabled=self.precision != "fp32")
+        dtype = {"fp16": torch.float16}.get(self.precision, torch.bfloat16)
+        return torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32")
 
     def free_memory(self) -> int:
         """Bytes that the device has left for data."""
@@ -50,10 +53,8 @@ class Runtime(Processes):
     def catch_signals(self, before_stopping: Callable[[], None]) -> None:
         """From now on a request to stop waits for the end of a step, and calls `before_stopping` there."""
         self.before_stopping = before_stopping
-        for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-            if hasattr(signal, name):  # Windows knows no SIGUSR1
-                number = getattr(signal, name)
-                self.resources.callback(signal.signal, number, signal.signal(number, self.remember_signal))
+        for number in STOP_SIGNALS:
+            self.resources.callback(signal.signal, number, signal.signal(number, self.remember_signal))
 
     def remember_signal(self, number: int, _frame: FrameType | None) -> None:
         if self.signal and time.monotonic() > self.signal_time + 1:  # asked again by someone who cannot wait

@@ -133,7 +133,7 @@ def test_wrong_options_end_with_one_line(
 
 def test_a_run_is_not_overwritten_nor_resumed_with_other_options(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     run(tmp_path, "--quick")
-    for options, message in ((["--quick"], "holds a run"), (["--resume", "--lr", "0.5"], "--lr is")):
+    for options, message in ((["--quick"], "holds a run"), (["--resume", "--lr", "0.5"], "--lr=0.5 is")):
         with pytest.raises(SystemExit) as ended:
             run(tmp_path, *options)
         assert ended.value.code == 2

@@ -38,8 +38,8 @@ class Processes:
         """Return the module inside of what `wrap` and torch.compile have put around it."""
         return getattr(model, "_orig_mod", model)
 
-    def gradient_sync(self, model: nn.Module, enabled: bool) -> AbstractContextManager:
-        """A context for one backward pass, which averages gradients over processes where `enabled`."""
+    def gradient_sync(self, model: nn.Module, _enabled: bool) -> AbstractContextManager:
+        """A context for one backward pass, which averages gradients over processes where enabled."""
         return nullcontext()
 
     def sync_buffers(self, model: nn.Module) -> None:

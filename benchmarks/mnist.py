@@ -1,0 +1,88 @@
+"""How long the default project takes to 99 % on MNIST, beside a plain example's two epochs.
+
+    python benchmarks/mnist.py FOLDER_OF_MNIST
+
+The plain example is what many start from: two convolutions, dropout, Adadelta, and a DataLoader that transforms image by
+image. Both run as processes of their own, one after the other; times are CPU seconds, imports and evaluation included.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torchvision import datasets, transforms
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from rendering import render  # noqa: E402
+
+
+class Plain(nn.Module):
+    """Two convolutions and two linear layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2))
+        self.head = nn.Sequential(
+            nn.Dropout(0.25), nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)
+        )
+
+    def forward(self, x):
+        return self.head(self.features(x))
+
+
+def plain(root: str, epochs: int = 2) -> None:
+    """Train the plain example, and print its test accuracy."""
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(0.1307, 0.3081)])
+    train, test = (datasets.MNIST(root, train=part, transform=transform) for part in (True, False))
+    model = Plain()
+    optimizer = torch.optim.Adadelta(model.parameters(), lr=1.0)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.7)
+    for _ in range(epochs):
+        model.train()
+        for images, labels in torch.utils.data.DataLoader(train, batch_size=64, shuffle=True):
+            optimizer.zero_grad()
+            F.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+        scheduler.step()
+        model.eval()
+        with torch.no_grad():
+            batches = torch.utils.data.DataLoader(test, batch_size=1000)
+            right = sum(int((model(images).argmax(1) == labels).sum()) for images, labels in batches)
+    print(right / len(test))
+
+
+def measure(command: list[str], cwd: Path) -> tuple[float, str]:
+    """Run a process; return its CPU seconds and what it printed."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    out = subprocess.run(command, cwd=cwd, env=os.environ, check=True, capture_output=True, text=True).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, out
+
+
+def main() -> None:
+    root = str(Path(sys.argv[1]).resolve())
+    with tempfile.TemporaryDirectory() as folder:
+        project = render({"distributed": "none", "logger": "none"}, Path(folder))
+        command = [sys.executable, "main.py", "--device", "cpu", "--quiet", "--dataset", "mnist", "--data-dir", root]
+        rows = {}
+        for epochs in (1, 3):
+            seconds, _ = measure([*command, "--epochs", str(epochs), "--run-dir", f"runs/{epochs}"], project)
+            lines = (project / "runs" / str(epochs) / "metrics.jsonl").read_text().splitlines()
+            rows[f"the default model, {epochs} epoch(s)"] = seconds, json.loads(lines[-1])["test/accuracy"]
+        seconds, out = measure([sys.executable, __file__, root, "plain"], project)
+        rows["the plain example, 2 epochs"] = seconds, float(out)
+        print("| MNIST on a CPU | test accuracy | time, as a share of the plain example's |\n|---|---|---|")
+        for name, (own, accuracy) in rows.items():
+            print(f"| {name} | {accuracy:.2%} | {own / seconds:.2f} |  <!-- {own:.0f} CPU seconds -->")
+
+
+if __name__ == "__main__":
+    main() if len(sys.argv) == 2 else plain(sys.argv[1])

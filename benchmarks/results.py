@@ -1,0 +1,46 @@
+"""What the default options reach on the built-in data of each task: the table and the pictures that README.md shows.
+
+python benchmarks/results.py [TASK ...] prints the rows, and copies what the runs have drawn to docs/.
+"""
+
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+
+from rendering import CHOICES, render  # noqa: E402
+from results import RESULTS  # noqa: E402
+
+
+def measure(task: str, folder: Path) -> str:
+    """Train a task with its defaults, on one thread of the CPU, and return its row of the table."""
+    project = render({"task": task, "distributed": "none", "logger": "none"}, folder)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "main.py", "--device", "cpu", "--run-dir", "run"]
+    out = subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True, text=True).stdout
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    model, parameters = re.search(r"^model +(\S+), ([\d,]+) parameters", out, re.MULTILINE).groups()
+    for picture in (project / "run").glob("*.png"):
+        shutil.copy(picture, ROOT / "docs" / f"{task}-{picture.name}")
+    test = json.loads((project / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    result = RESULTS[task]
+    value = test[f"test/{result.metric}"]
+    return f"| `{task}` | `{model}` | {parameters} | {result.label} | {value:.3g} | {result.trivial} | {seconds:.0f} |"
+
+
+if __name__ == "__main__":
+    print("| task | default model | parameters | test metric | result | trivial answer | CPU seconds |")
+    print("|---|---|---|---|---|---|---|")
+    for name in sys.argv[1:] or CHOICES["task"]:
+        with tempfile.TemporaryDirectory() as temporary:
+            print(measure(name, Path(temporary)), flush=True)

@@ -1,0 +1,43 @@
+"""What the model makes of some samples, as pictures."""
+
+import torch
+from matplotlib.figure import Figure
+from torch import nn
+from torchmetrics import MetricCollection
+
+from loader import Loader
+from runtime import Runtime
+
+
+@torch.no_grad()
+def draw_pictures(
+    runtime: Runtime, model: nn.Module, loader: Loader, metrics: MetricCollection
+) -> dict[str, Figure | str]:
+    """Draw images with their predicted classes, wrong ones in red, and the confusion matrix of the last evaluation."""
+    model.eval()
+    info = loader.dataset.info
+    images, labels = loader.some(32)
+    with runtime.autocast():
+        confidences, predictions = model(images).float().softmax(dim=1).max(dim=1)
+    images = images.cpu() * info["std"] + info["mean"]
+    predicted = Figure(figsize=(10, 6), layout="constrained", facecolor="white")
+    for axes, image, label, prediction, confidence in zip(
+        predicted.subplots(4, 8, subplot_kw={"xticks": [], "yticks": []}).flat,
+        images,
+        labels.tolist(),
+        predictions.tolist(),
+        confidences.tolist(),
+        strict=False,
+    ):
+        axes.imshow(image.clamp(0, 1).movedim(0, -1).numpy(), cmap="gray")
+        title = f"{info['classes'][prediction]} {confidence:.0%}"
+        axes.set_title(title if prediction == label else f"{title}, is {info['classes'][label]}", fontsize=8)
+        axes.title.set_color("black" if prediction == label else "tab:red")
+
+    size = min(4 + 0.25 * len(info["classes"]), 16)
+    confusion = Figure(figsize=(size, size), layout="constrained", facecolor="white")
+    axes = confusion.add_subplot()
+    many = len(info["classes"]) > 20
+    metrics["confusion_matrix"].plot(ax=axes, add_text=not many, labels=None if many else info["classes"], cmap="Blues")
+    axes.set_title("confusion matrix of the last evaluation")
+    return {"predictions": predicted, "confusion_matrix": confusion}

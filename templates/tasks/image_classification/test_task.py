@@ -1,0 +1,90 @@
+"""What is particular to image classification: its metrics, its models and own images."""
+
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from datasets import DATASETS, augment
+from models import MODELS
+from runtime import UserError, start
+from utils import get_metrics, get_objective, parse_arguments
+
+
+class Constant(torch.nn.Module):
+    """Always gives the same logits."""
+
+    def __init__(self, logits: torch.Tensor):
+        super().__init__()
+        self.logits = logits
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.logits[: len(images)]
+
+
+def test_loss_and_metrics_agree_with_a_count_by_hand() -> None:
+    args = parse_arguments(["--device", "cpu"])
+    dataset = DATASETS["digits"](args)[1]
+    labels = torch.tensor([3, 1, 4, 1, 5, 9, 2])
+    logits = 4 * torch.nn.functional.one_hot(torch.tensor([3, 1, 4, 0, 0, 9, 0]), 10).float()
+    with start(args) as runtime:
+        metrics = get_metrics(runtime, dataset)
+        loss, predictions, targets = get_objective(args)(Constant(logits).eval(), (torch.zeros(7, 1, 8, 8), labels))
+        for part in (slice(0, 4), slice(4, 7)):  # in two uneven batches
+            metrics.update(predictions[part], targets[part])
+        values = metrics.compute()
+    assert values["accuracy"].item() == pytest.approx(4 / 7)
+    assert values["confusion_matrix"][1].tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    right = 4 - torch.tensor(4.0).exp().add(9).log()
+    wrong = 0 - torch.tensor(4.0).exp().add(9).log()
+    assert loss.item() == pytest.approx(-(4 * right + 3 * wrong).item() / 7)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("channels", "image_size"), [(1, 8), (1, 28), (3, 32)])
+def test_every_model_takes_every_shape(name: str, channels: int, image_size: int) -> None:
+    model = MODELS[name](channels=channels, image_size=image_size, num_classes=5)
+    logits = model(torch.randn(2, channels, image_size, image_size))
+    logits.sum().backward()
+    assert logits.shape == (2, 5)
+
+
+def test_augmentation_varies_each_image_in_its_own_way() -> None:
+    image = torch.rand(1, 1, 8, 8).expand(4, 1, 8, 8)
+    numbers = torch.rand(4, 8)
+    numbers[1] = numbers[0]
+    varied, _ = augment([image, torch.zeros(4)], numbers, flip=True)
+    assert torch.equal(varied[0], varied[1])
+    assert not torch.equal(varied[1], varied[2])
+    still, _ = augment([image, torch.zeros(4)], torch.full((4, 8), 0.5), flip=False)
+    torch.testing.assert_close(still, image)
+
+
+def make_images(folder: Path) -> Namespace:
+    for label, colour in (("blue", (0, 0, 255)), ("red", (255, 0, 0))):
+        (folder / label).mkdir(parents=True)
+        for number in range(10):
+            Image.new("RGB", (20 + number, 30), colour).save(folder / label / f"{number}.png")
+    return parse_arguments(["--data-dir", str(folder), "--image-size", "16"])
+
+
+def test_own_images_are_split_and_read(tmp_path: Path) -> None:
+    train, val, test = DATASETS["image_folder"](make_images(tmp_path))
+    assert [len(split) for split in (train, val, test)] == [16, 2, 2]
+    image, label = train[0]
+    assert image.shape == (3, 16, 16)
+    assert train.info["classes"][label] == ("red" if image[0].mean() > image[2].mean() else "blue")
+
+
+def test_own_images_that_are_wrong_are_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere"):
+        DATASETS["image_folder"](parse_arguments(["--data-dir", str(tmp_path / "nowhere")]))
+    args = make_images(tmp_path)
+    for path in (tmp_path / "red").iterdir():
+        path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(UserError, match=r"red/\d\.png"):
+        for split in DATASETS["image_folder"](args):
+            for index in range(len(split)):
+                split[index]

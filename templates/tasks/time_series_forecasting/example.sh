@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Forecast four days of an electricity transformer's load and oil temperature from its last two weeks: ETTh1 of
+# Zhou et al. 2021 (https://arxiv.org/abs/2012.07436), which is downloaded to data/, with the splits of the papers.
+# Takes about a minute on two CPU cores.
+# Expect a test MSE near 0.375 and an MAE near 0.399, which the paper of DLinear (Zeng et al. 2023) reports.
+set -e
+file=data/ETTh1.csv
+if [ ! -f "$file" ]; then
+    mkdir -p data
+    curl --fail --location --output "$file.part" https://raw.githubusercontent.com/zhouhaoyi/ETDataset/main/ETT-small/ETTh1.csv
+    mv "$file.part" "$file"
+fi
+python main.py --dataset csv --data-dir "$file" --rows 14400 --context 336 --horizon 96 "$@"

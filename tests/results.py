@@ -1,0 +1,25 @@
+"""What the default options reach on the built-in data of each task, and what is asked of them in the tests."""
+
+from typing import NamedTuple
+
+
+class Result(NamedTuple):
+    """A test metric, the bound that it must reach, and the result of an answer that takes no learning."""
+
+    metric: str
+    bound: float
+    higher_is_better: bool
+    label: str
+    trivial: str
+
+
+RESULTS = {
+    "image_classification": Result("accuracy", 0.975, True, "accuracy", "0.10 (most frequent class)"),
+    "semantic_segmentation": Result("mean_iou", 0.80, True, "mean IoU", "0.16 (all background)"),
+    "object_detection": Result("map50", 0.85, True, "mAP50", "0.003 (one box in the middle)"),
+    "image_generation": Result("frechet_distance", 5.0, False, "Fréchet distance", "55 (mean of the class)"),
+    "text_classification": Result("accuracy", 0.75, True, "accuracy", "0.24 (most frequent class)"),
+    "language_modeling": Result("bits_per_character", 2.0, False, "bits per character", "3.2 (bigrams)"),
+    "tabular_regression": Result("r2", 0.42, True, "R²", "0 (mean)"),
+    "time_series_forecasting": Result("mse", 0.18, False, "MSE", "0.31 (last week again)"),
+}
