@@ -2,8 +2,8 @@
 
     python benchmarks/mnist.py FOLDER_OF_MNIST
 
-The plain example is what many start from: two convolutions, dropout, Adadelta, and a DataLoader that transforms image by
-image. Both run as processes of their own, one after the other; times are CPU seconds, imports and evaluation included.
+The plain example is what many start from: two convolutions, dropout, Adadelta, and a DataLoader that transforms one
+image after the other. Each run is a process of its own; times are CPU seconds, imports and evaluation included.
 """
 
 import json
@@ -21,7 +21,7 @@ from torchvision import datasets, transforms
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-from rendering import render  # noqa: E402
+from rendering import render
 
 
 class Plain(nn.Module):

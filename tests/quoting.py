@@ -24,6 +24,7 @@ def quotes(project: Path) -> dict[str, str]:
         "train_one_epoch": f"```python\n{loop}\n```\n",
         "tree": f"```text\n{tree(project)}\n```\n",
         "prompts": prompts(),
+        **{name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("results", "mnist")},  # made by benchmarks/
     }
 
 

@@ -8,7 +8,14 @@ from rendering import CHOICES, ROOT
 
 def test_quotes_are_true(default_project):
     text = README.read_text()
-    assert [match[2] for match in QUOTE.finditer(text)] == ["main.py", "train_one_epoch", "tree", "prompts"]
+    assert [match[2] for match in QUOTE.finditer(text)] == [
+        "main.py",
+        "train_one_epoch",
+        "tree",
+        "prompts",
+        "results",
+        "mnist",
+    ]
     assert up_to_date(text, default_project.folder) == text, "run tests/quoting.py"
 
 

@@ -273,8 +273,8 @@ def test_metrics_are_those_of_one_process(tmp_path, task):
     """Evaluate the same weights in one process and in several that cannot divide the test set."""
     project = render({"task": task, "logger": "none"}, tmp_path)
     best = Path("runs/run/checkpoints/best.pt")
-    out, _ = run(project, "--device", "cpu", "--quick", "--run-dir", best.parent.parent)
-    options = ["--evaluate", best, "--no-quick", "--batch-size", "60"]
+    run(project, "--device", "cpu", "--epochs", "1", "--quiet", "--run-dir", best.parent.parent)
+    options = ["--evaluate", best, "--no-quiet", "--batch-size", "60"]
     out, _ = run(project, *options, "--run-dir", "runs/one")
     size = int(re.search(r"\+ ([\d,]+) samples", out)[1].replace(",", ""))
     processes = next(number for number in (2, 3, 4, 5) if size % number)
