@@ -24,7 +24,6 @@ class BitsPerCharacter(torchmetrics.Metric):
     """Cross entropy in bits, over the number of characters: comparable between vocabularies, whatever their tokens."""
 
     higher_is_better = False
-    full_state_update = False
     lengths: Tensor
     nats: Tensor
     characters: Tensor

@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Forecast four days of an electricity transformer's load and oil temperature from its last two weeks: ETTh1 of
 # Zhou et al. 2021 (https://arxiv.org/abs/2012.07436), which is downloaded to data/, with the splits of the papers.
-# Takes about a minute on two CPU cores.
-# Expect a test MSE near 0.375 and an MAE near 0.399, which the paper of DLinear (Zeng et al. 2023) reports.
+# The paper of DLinear (Zeng et al. 2023, https://arxiv.org/abs/2205.13504) reports a test MSE of 0.375 and an MAE of 0.399.
 set -e
 file=data/ETTh1.csv
 if [ ! -f "$file" ]; then
