@@ -145,8 +145,7 @@ class Checkpoint:
         if not torch.stack(finite).all():
             raise UserError("the weights have become infinite or NaN: try a lower --lr, or --clip")
         state["random"] = self.runtime.gather(self.runtime.random_state())
-        names = ("epoch", "step", "best", "epochs_since_best")
-        state["progress"] = {name: getattr(self, name) for name in names}
+        state["progress"] = {name: getattr(self, name) for name in ("epoch", "step", "best", "epochs_since_best")}
         self.runtime.on_rank_zero(self.write_files, state, best)
 
     def write_files(self, state: dict[str, Any], best: bool) -> None:
@@ -185,7 +184,7 @@ class Checkpoint:
         try:
             for name, part in parts.items():
                 part.load_state_dict(state[name])
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise UserError(f"{path} does not fit this run: {str(error).splitlines()[-1].strip()}") from None
 
     def load_best(self) -> None:

@@ -29,7 +29,7 @@ from options import number, parse_with_saved_options
 from pictures import draw_pictures
 from runtime import Runtime, UserError
 from tracking import Logger
-# {% import "tasks/" ~ cookiecutter.task ~ "/defaults.jinja" as default %}
+# {% import "tasks/" ~ cookiecutter.task ~ "/defaults.jinja" as own %}
 
 
 def parse_arguments(argv: list[str] | None = None) -> Namespace:
@@ -40,25 +40,25 @@ def parse_arguments(argv: list[str] | None = None) -> Namespace:
     switch = argparse.BooleanOptionalAction
 
     task = parser.add_argument_group("task")
-    task.add_argument("--model", choices=MODELS, default="{{default.model}}", help="architecture to train")
-    task.add_argument("--dataset", choices=DATASETS, default="{{default.dataset}}", help="data to train on")
+    task.add_argument("--model", choices=MODELS, default="{{own.model}}", help="architecture to train")
+    task.add_argument("--dataset", choices=DATASETS, default="{{own.dataset}}", help="data to train on")
     task.add_argument("--data-dir", type=Path, default="data", help="folder of data sets that are not built in")
     # {% filter indent(4, true) %}
     # {% include "tasks/" ~ cookiecutter.task ~ "/arguments.py" %}
     # {% endfilter %}
 
     training = parser.add_argument_group("training")
-    training.add_argument("--epochs", type=number(int, 1), default={{default.epochs}}, help="passes over the data")
-    training.add_argument("--batch-size", type=number(int, 1), default={{default.batch_size}}, help="of all processes")
+    training.add_argument("--epochs", type=number(int, 1), default={{own.epochs}}, help="passes over the data")
+    training.add_argument("--batch-size", type=number(int, 1), default={{own.batch_size}}, help="over all processes")
     training.add_argument("--accumulation", type=number(int, 1), default=1, help="parts that a batch is divided into")
     training.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw", help="sgd has a momentum of 0.9")
-    training.add_argument("--lr", type=number(float), default={{default.lr}}, help="peak learning rate")
-    training.add_argument("--weight-decay", type=number(float), default={{default.weight_decay}}, help="not of norms")
-    training.add_argument("--schedule", choices=("cosine", "linear", "constant"), default="cosine", help="of the rate")
-    training.add_argument("--warmup", type=number(float, below=1), default={{default.warmup}}, help="part of the steps")
-    training.add_argument("--clip", type=number(float), default={{default.clip}}, help="maximum gradient norm, 0: off")
+    training.add_argument("--lr", type=number(float), default={{own.lr}}, help="peak learning rate")
+    training.add_argument("--weight-decay", type=number(float), default={{own.weight_decay}}, help="on weight tensors")
+    training.add_argument("--schedule", choices=("cosine", "linear", "constant"), default="cosine", help="after warmup")
+    training.add_argument("--warmup", type=number(float, below=1), default={{own.warmup}}, help="share of all steps")
+    training.add_argument("--clip", type=number(float), default={{own.clip}}, help="maximum gradient norm, 0: off")
     training.add_argument("--ema", type=number(float, below=1), default=0.0, help="decay of averaged weights, 0: none")
-    training.add_argument("--monitor", default="{{default.monitor}}", help="metric that chooses the best epoch")
+    training.add_argument("--monitor", default="{{own.monitor}}", help="metric that chooses the best epoch")
     training.add_argument("--patience", type=number(int), default=0, help="epochs to wait for a better one, 0: all")
     training.add_argument("--seed", type=number(int), default=0, help="of weights, order and augmentation")
 
@@ -66,9 +66,7 @@ def parse_arguments(argv: list[str] | None = None) -> Namespace:
     machine.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")
     precisions = ("auto", "fp32", "bf16", "fp16")
     machine.add_argument("--precision", choices=precisions, default="auto", help="auto: bf16 on a GPU that has it")
-    machine.add_argument(
-        "--workers", type=number(int), default=min(4, os.cpu_count() or 1), help="processes that read files"
-    )
+    machine.add_argument("--workers", type=number(int), default=min(4, os.cpu_count() or 1), help="to read files")
     machine.add_argument("--compile", action=switch, default=False, help="optimize the model with torch.compile")
     machine.add_argument("--deterministic", action=switch, default=False, help="use deterministic algorithms only")
     machine.add_argument("--profile", action=switch, default=False, help="trace some steps to trace.json")

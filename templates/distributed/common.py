@@ -113,6 +113,8 @@ def find_precision(name: str, device: torch.device) -> str:
 @contextmanager
 def start(args: Namespace) -> Iterator[Runtime]:
     """Open the runtime for a `with` block; end the errors and interruptions of a person with one line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
     with ExitStack() as resources:
         try:
             runtime = Runtime(args, resources)

@@ -1,6 +1,7 @@
 """Where a run takes place: the device, the precision, the processes, and the signals that end it."""
 
 import ctypes
+import io
 import os
 import signal
 import sys

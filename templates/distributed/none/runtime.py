@@ -1,5 +1,6 @@
 """Where a run takes place: the device, the precision, this one process, and the signals that end it."""
 
+import io
 import os
 import signal
 import sys

@@ -34,8 +34,7 @@ def draw_pictures(
         axes.set_title(title if prediction == label else f"{title}, is {info['classes'][label]}", fontsize=8)
         axes.title.set_color("black" if prediction == label else "tab:red")
 
-    size = min(4 + 0.25 * len(info["classes"]), 16)
-    confusion = Figure(figsize=(size, size), layout="constrained", facecolor="white")
+    confusion = Figure(figsize=(6.5, 6.5), layout="constrained", facecolor="white")
     axes = confusion.add_subplot()
     many = len(info["classes"]) > 20
     metrics["confusion_matrix"].plot(ax=axes, add_text=not many, labels=None if many else info["classes"], cmap="Blues")
