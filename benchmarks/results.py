@@ -1,6 +1,6 @@
 """What the default options reach on the built-in data of each task: the table and the pictures that README.md shows.
 
-python benchmarks/results.py [TASK ...] prints the rows, and copies what the runs have drawn to docs/.
+python benchmarks/results.py [TASK ...] prints the rows, and renews those pictures in docs/ that are of these tasks.
 """
 
 import json
@@ -30,17 +30,17 @@ def measure(task: str, folder: Path) -> str:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     model, parameters = re.search(r"^model +(\S+), ([\d,]+) parameters", out, re.MULTILINE).groups()
-    for picture in (project / "run").glob("*.png"):
-        shutil.copy(picture, ROOT / "docs" / f"{task}-{picture.name}")
+    for picture in (ROOT / "docs").glob(f"{task}-*.png"):
+        shutil.copy(project / "run" / picture.name.removeprefix(f"{task}-"), picture)
     test = json.loads((project / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     result = RESULTS[task]
     value = test[f"test/{result.metric}"]
-    return f"| `{task}` | `{model}` | {parameters} | {result.label} | {value:.3g} | {result.trivial} | {seconds:.0f} |"
+    return f"| `{task}` | `{model}` | {parameters} | {result.label} | {value:.3g} | {result.trivial} | {seconds:.0f} | `results.py {task}` |"
 
 
 if __name__ == "__main__":
-    print("| task | default model | parameters | test metric | result | trivial answer | CPU seconds |")
-    print("|---|---|---|---|---|---|---|")
+    print("| task | default model | parameters | test metric | result | trivial answer | CPU seconds | again |")
+    print("|---|---|---|---|---|---|---|---|")
     for name in sys.argv[1:] or CHOICES["task"]:
         with tempfile.TemporaryDirectory() as temporary:
             print(measure(name, Path(temporary)), flush=True)
