@@ -35,7 +35,8 @@ def measure(task: str, folder: Path) -> str:
     test = json.loads((project / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     result = RESULTS[task]
     value = test[f"test/{result.metric}"]
-    return f"| `{task}` | `{model}` | {parameters} | {result.label} | {value:.3g} | {result.trivial} | {seconds:.0f} | `results.py {task}` |"
+    cells = [f"`{task}`", f"`{model}`", parameters, result.label, f"{value:.3g}", result.trivial, f"{seconds:.0f}"]
+    return f"| {' | '.join(cells)} | `results.py {task}` |"
 
 
 if __name__ == "__main__":
