@@ -141,8 +141,7 @@ class Checkpoint:
     def write(self, best: bool = False) -> None:
         """Save everything; all ranks take part, rank 0 writes, and no rank goes on before the files are there."""
         state = {name: part.state_dict() for name, part in self.parts.items()}  # a loss that is no number ends the run
-        finite = [tensor.isfinite().all() for tensor in state["model"].values()]
-        if not torch.stack(finite).all():
+        if not torch.stack([tensor.isfinite().all() for tensor in state["model"].values()]).all():
             raise UserError("the weights have become infinite or NaN: try a lower --lr, or --clip")
         state["random"] = self.runtime.gather(self.runtime.random_state())
         state["progress"] = {name: getattr(self, name) for name in ("epoch", "step", "best", "epochs_since_best")}

@@ -5,11 +5,18 @@ import math
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 NOT_SAVED = {"config", "resume", "evaluate", "run_dir"}  # options that say where a run's other options come from
 MAY_CHANGE = {"compile", "data_dir", "device", "dist_timeout", "epochs", "log_every", "patience", "profile", "quiet"}
 MAY_CHANGE |= {"save_every", "workers"}  # a resumed run may have others of these
+
+
+class Parser(ArgumentParser):
+    """Ends with one line where an option is wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; python main.py --help shows all options\n")
 
 
 def parse_with_saved_options(parser: ArgumentParser, argv: list[str]) -> Namespace:

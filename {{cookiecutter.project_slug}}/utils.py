@@ -25,7 +25,7 @@ from checkpoint import Checkpoint, claim_run_folder
 from datasets import DATASETS
 from loader import Loader
 from models import MODELS
-from options import number, parse_with_saved_options
+from options import Parser, number, parse_with_saved_options
 from pictures import draw_pictures
 from runtime import Runtime, UserError
 from tracking import Logger
@@ -34,8 +34,8 @@ from tracking import Logger
 
 def parse_arguments(argv: list[str] | None = None) -> Namespace:
     """Parse the command line; `python main.py --help` shows every option with its default."""
-    parser = argparse.ArgumentParser(
-        usage="python main.py [options]", allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    parser = Parser(
+        usage="main.py [options]", allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     switch = argparse.BooleanOptionalAction
 
@@ -102,8 +102,7 @@ def get_run_folder(args: Namespace, runtime: Runtime) -> Path:
 def get_loaders(args: Namespace, runtime: Runtime) -> tuple[Loader, Loader, Loader]:
     """Return the loaders of the training, validation and test splits."""
     train, val, test = runtime.rank_zero_first(DATASETS[args.dataset], args)
-    loader = partial(Loader, args, runtime)
-    return loader(train, train=True), loader(val), loader(test)
+    return Loader(args, runtime, train, train=True), Loader(args, runtime, val), Loader(args, runtime, test)
 
 
 def get_model(args: Namespace, runtime: Runtime, dataset: Any) -> nn.Module:

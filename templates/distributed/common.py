@@ -92,8 +92,7 @@ class Runtime(Processes):
 def find_device(name: str, local_rank: int) -> torch.device:
     """Turn `--device` into this process's device; a device that is not there is an error, never a silent CPU."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(kind for kind in available if available[kind])
+    name = next(kind for kind in available if available[kind]) if name == "auto" else name
     if not available[name]:
         raise UserError(f"--device {name}: this machine, or this build of torch, has none; use --device auto or cpu")
     if name == "cuda" and local_rank >= torch.cuda.device_count():
