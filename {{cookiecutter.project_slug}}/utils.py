@@ -6,7 +6,6 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
-from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,16 +106,20 @@ def get_loaders(args: Namespace, runtime: Runtime) -> tuple[Loader, Loader, Load
 
 def get_model(args: Namespace, runtime: Runtime, dataset: Any) -> nn.Module:
     """Return the model for the samples of `dataset`, on its device and ready for its processes."""
-    torch.manual_seed(args.seed)  # the same first weights in every process
-    model = build_model(args, dataset).to(runtime.device).to(memory_format=torch.channels_last)
-    torch.manual_seed(args.seed + 1 + runtime.rank)  # from here on, dropout of its own in every process
-    return runtime.wrap(model, args)
+    return runtime.wrap(new_model(args, runtime, dataset), args)
 
 
-def get_ema(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Module:
+def get_ema(args: Namespace, runtime: Runtime, model: nn.Module, dataset: Any) -> nn.Module:
     """Return what is evaluated: the exponential moving average of the weights, or with --ema 0 the model itself."""
-    module = runtime.unwrap(model)
-    return deepcopy(module).requires_grad_(False) if args.ema else module
+    return new_model(args, runtime, dataset).requires_grad_(False) if args.ema else runtime.unwrap(model)
+
+
+def new_model(args: Namespace, runtime: Runtime, dataset: Any) -> nn.Module:
+    """Return a model for the samples of `dataset`, on its device; its first weights are always the same."""
+    torch.manual_seed(args.seed)
+    model = build_model(args, dataset)
+    torch.manual_seed(args.seed + 1 + runtime.rank)  # from here on, dropout of its own in every process
+    return runtime.place(model, args)
 
 
 def get_optimizer(args: Namespace, model: nn.Module) -> Optimizer:

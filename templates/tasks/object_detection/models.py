@@ -59,12 +59,12 @@ class FeaturePyramid(nn.Module):
         super().__init__()
         widths = [width, width, 2 * width, 4 * width] + [4 * width] * (image_size > 128)  # one more where there is room
         self.stem = convolution(3, width, stride=2)
-        self.down = nn.ModuleList(ResidualBlock(*pair, stride=2) for pair in pairwise(widths))
+        self.down_blocks = nn.ModuleList(ResidualBlock(*pair, stride=2) for pair in pairwise(widths))
         self.across = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths[1:])
 
     def forward(self, images: Tensor) -> Tensor:  # (batch, 3, height, width)
         x, maps = self.stem(images), []
-        for down in self.down:
+        for down in self.down_blocks:
             x = down(x)
             maps.append(x)
         x = self.across[-1](x)

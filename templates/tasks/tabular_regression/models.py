@@ -47,10 +47,10 @@ class MLP(nn.Module):
         hidden: list[nn.Module] = []
         for _ in range(layers - 1):
             hidden += [nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width)]
-        self.rest = nn.Sequential(*hidden, nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1))
+        self.layers = nn.Sequential(*hidden, nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1))
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:  # (batch, numbers), (batch, categories)
-        return self.rest(self.first(numbers, categories)).squeeze(1)  # (batch,)
+        return self.layers(self.first(numbers, categories)).squeeze(1)  # (batch,)
 
 
 class ResidualBlock(nn.Module):
