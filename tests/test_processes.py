@@ -1,22 +1,22 @@
 """One process, two with each backend, and parts of a batch train the same; checkpoints fit all of them."""
 
 import json
-import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-import torch
 from rendering import CHOICES, render
-from test_training import FAST, records, run, same_weights, step_losses
+from test_training import FAST, records, run, same_weights, start, step_losses
 
 STEPS = 20
 OPTIONS = {  # without what depends on the process that draws it
     "image_classification": ["--no-augment"],
     "semantic_segmentation": ["--no-augment"],
-    "object_detection": ["--no-augment"],
+    "object_detection": ["--no-augment", "--lr", "0.001"],
     "image_generation": ["--no-augment", "--batch-size", "16"],
     "text_classification": ["--no-augment", "--batch-size", "16"],
     "language_modeling": ["--no-augment", "--batch-size", "8"],
@@ -80,7 +80,9 @@ def without_batch_norm(project: Path) -> Path:
 @pytest.mark.parametrize("task", CHOICES["task"])
 def test_processes_and_parts_train_like_one(tmp_path, task):
     projects = {
-        backend: without_batch_norm(render({"task": task, "distributed": backend, "logger": "none"}, tmp_path / backend))
+        backend: without_batch_norm(
+            render({"task": task, "distributed": backend, "logger": "none"}, tmp_path / backend)
+        )
         for backend in ("ddp", "fsdp")
     }
     options = ["--device", "cpu", "--precision", "fp32", "--quiet", "--epochs", "10", *OPTIONS[task]]
@@ -99,3 +101,62 @@ def test_processes_and_parts_train_like_one(tmp_path, task):
         assert one == pytest.approx(losses[0], rel=1e-4, abs=0)
     for name, (_, samples, number) in runs.items():
         assert samples == list(range(number)), f"{name}: not every sample exactly once"
+
+
+@pytest.fixture(scope="module")
+def fsdp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default project with FSDP2."""
+    return render({"distributed": "fsdp"}, tmp_path_factory.mktemp("fsdp"))
+
+
+@pytest.mark.parametrize("options", [[], ["--sharded-checkpoints"]], ids=["whole", "sharded"])
+def test_weights_go_from_many_processes_to_one_and_back(fsdp, tmp_path, options):
+    options = [*FAST, "--epochs", "3", "--ema", "0.9", "--save-every", "5", *options]
+    run(fsdp, *options, "--run-dir", tmp_path / "two", processes=2)
+    best = tmp_path / "two" / "checkpoints" / "best.pt"
+    run(fsdp, "--evaluate", best, "--run-dir", tmp_path / "evaluated", "--quiet")
+    test, again = records(tmp_path / "two")[-1], records(tmp_path / "evaluated")[-1]
+    assert again["test/accuracy"] == test["test/accuracy"]
+    assert again["test/loss"] == pytest.approx(test["test/loss"], rel=1e-6)
+    folders = list((tmp_path / "two" / "checkpoints").glob("shards-*"))
+    assert bool(folders) == ("--sharded-checkpoints" in options) and len(folders) <= 3
+
+    run(fsdp, *options, "--epochs", "5", "--schedule", "constant", "--warmup", "0", "--run-dir", tmp_path / "whole")
+    run(fsdp, *options, "--epochs", "2", "--schedule", "constant", "--warmup", "0", "--run-dir", tmp_path / "parts")
+    run(fsdp, *options, "--epochs", "4", "--resume", "--run-dir", tmp_path / "parts", processes=2)
+    run(fsdp, *options, "--epochs", "5", "--resume", "--run-dir", tmp_path / "parts")
+    one, other = step_losses(tmp_path / "whole"), step_losses(tmp_path / "parts")
+    assert len(one) == 5 * 16 and other == pytest.approx(one, rel=1e-4)
+
+
+def test_weights_of_one_process_go_on_in_two(tmp_path):
+    project = render({}, tmp_path)
+    options = [*FAST, "--schedule", "constant", "--warmup", "0", "--ema", "0.9"]
+    run(project, *options, "--epochs", "4", "--run-dir", tmp_path / "whole")
+    run(project, *options, "--epochs", "2", "--run-dir", tmp_path / "parts")
+    run(project, *options, "--epochs", "4", "--resume", "--run-dir", tmp_path / "parts", processes=2)
+    one, other = step_losses(tmp_path / "whole"), step_losses(tmp_path / "parts")
+    assert len(one) == 4 * 16 and other == pytest.approx(one, rel=1e-4)
+
+
+@pytest.mark.parametrize("options", [[], ["--sharded-checkpoints"]], ids=["whole", "sharded"])
+def test_stopped_shards_resume_exactly(fsdp, tmp_path, options):
+    options = [*FAST, "--epochs", "30", "--save-every", "5", "--ema", "0.9", *options]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(fsdp, *options, "--run-dir", whole, processes=2)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        process = start(fsdp, *options, "--resume", "--run-dir", parts, processes=2)
+        saved = len(records(parts)) if (parts / "metrics.jsonl").exists() else 0
+        while (
+            not (parts / "metrics.jsonl").exists()
+            or len((parts / "metrics.jsonl").read_text().splitlines()) < saved + 60
+        ):
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(number)
+        process.communicate()
+        assert process.returncode != 0
+    run(fsdp, *options, "--resume", "--run-dir", parts, processes=2)
+    assert records(whole) == records(parts)
+    if "--sharded-checkpoints" not in options:
+        assert same_weights(whole, parts)
