@@ -133,12 +133,12 @@ THREADS = """
 import os, sys
 os.sched_getaffinity = lambda _process: range(8)  # the cores of a larger machine
 import torch, runtime, utils
-for chosen in sys.argv[1:] or [os.environ.get("OMP_NUM_THREADS")]:
-    torch.set_num_threads(2)
-    os.environ["OMP_NUM_THREADS"] = chosen
+for case in sys.argv[1:] or [os.environ["LOCAL_WORLD_SIZE"] + " " + os.environ["OMP_NUM_THREADS"]]:
+    os.environ["LOCAL_WORLD_SIZE"], os.environ["OMP_NUM_THREADS"] = case.split()
+    torch.set_num_threads(5)
     with runtime.start(utils.parse_arguments(["--device", "cpu"])) as here:
         if here.rank == 0:
-            print("threads", torch.get_num_threads())
+            print(torch.get_num_threads())
 """
 needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell")
 
@@ -149,11 +149,11 @@ def test_threads_of_two_processes(project, tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
     result = python(project, *launcher, tmp_path / "threads.py", PYTHONPATH=project)
-    assert result.stdout == "threads 4\n", result.stderr
+    assert result.stdout == "4\n", result.stderr
 
 
 @needs_affinity
-@pytest.mark.parametrize(("processes", "threads"), [(1, [2, 2]), (3, [2, 2]), (16, [1, 2])])
-def test_threads_that_a_person_chose(project, processes, threads):
-    result = python(project, "-c", THREADS, 1, 6, LOCAL_WORLD_SIZE=processes)
-    assert [int(line.split()[1]) for line in result.stdout.splitlines()] == threads, result.stderr
+def test_threads_go_by_processes_and_by_what_a_person_chose(project):
+    cases = {"1 1": "5", "2 1": "4", "3 1": "2", "16 1": "1", "2 6": "5"}  # processes, OMP_NUM_THREADS
+    result = python(project, "-c", THREADS, *cases)
+    assert result.stdout.split() == list(cases.values()), result.stderr
