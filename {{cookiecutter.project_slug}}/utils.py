@@ -22,6 +22,7 @@ from torchmetrics import MetricCollection
 
 from checkpoint import Checkpoint, claim_run_folder
 from datasets import DATASETS
+from doctor import Doctor
 from loader import Loader
 from models import MODELS
 from options import Parser, number, parse_with_saved_options
@@ -69,6 +70,7 @@ def parse_arguments(argv: list[str] | None = None) -> Namespace:
     machine.add_argument("--compile", action=switch, default=False, help="optimize the model with torch.compile")
     machine.add_argument("--deterministic", action=switch, default=False, help="use deterministic algorithms only")
     machine.add_argument("--profile", action=switch, default=False, help="trace some steps to trace.json")
+    machine.add_argument("--doctor", action=Doctor, help="tell what this machine can do, and exit")
     # {% if cookiecutter.distributed != "none" %}
     # {% filter indent(4, true) %}
     # {% include "distributed/" ~ cookiecutter.distributed ~ "/arguments.py" %}

@@ -12,6 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from doctor import usable_cores  # first of all: it explains where an import below fails
+
+# isort: split
 import torch
 from torch import Tensor, nn
 
