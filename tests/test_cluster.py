@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,14 @@ if [[ $1 == show ]]; then echo localhost; echo localhost; else echo "$@" >> requ
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def equal_threads() -> Iterator[None]:
+    """Give each process as many threads, however many share a machine: results depend on it in the last bits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "2")  # a 1 would not count
+        yield
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project for clusters of CPUs."""
@@ -45,7 +54,7 @@ def whole(project: Path) -> Path:
 
 
 def environment(**variables: object) -> dict[str, str]:
-    """The environment in which a script finds torchrun, and nothing of a process group that this test may be in."""
+    """The environment in which a script finds torchrun."""
     return (
         os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"} | {name: str(value) for name, value in variables.items()}
     )

@@ -67,7 +67,7 @@ def observe(project: Path, folder: Path, *options: str, processes: int = 1) -> t
     assert result.returncode == 0, result.stderr
     seen = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(processes)]
     assert all(one["losses"] == seen[0]["losses"] for one in seen)
-    return seen[0]["losses"], sorted(sum((one["samples"] for one in seen), [])), seen[0]["of"]
+    return seen[0]["losses"], sorted(sample for one in seen for sample in one["samples"]), seen[0]["of"]
 
 
 def without_batch_norm(project: Path) -> Path:

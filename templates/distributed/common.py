@@ -9,7 +9,6 @@ class Runtime(Processes):
         self.resources = resources  # what is put here is released when the run ends, however it ends
         self.device = find_device(args.device, self.local_rank)
         self.precision = find_precision(args.precision, self.device)
-        share_cores(self.device, int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         self.signal, self.signal_time = 0, 0.0
         if self.device.type == "cuda":
@@ -86,15 +85,6 @@ def find_precision(name: str, device: torch.device) -> str:
     if name == "fp16" and device.type == "cpu":
         raise UserError("--precision fp16 needs a GPU; on a CPU use fp32 or bf16")
     return name
-
-
-def share_cores(device: torch.device, processes: int) -> None:
-    """Divide the cores among this machine's processes on the CPU, unless OMP_NUM_THREADS says how many each may use.
-
-    Where it is not set, torchrun sets it to 1 and leaves no mark of that, so a 1 counts as not set.
-    """
-    if device.type == "cpu" and processes > 1 and os.environ.get("OMP_NUM_THREADS", "1") == "1":
-        torch.set_num_threads(max(1, usable_cores() // processes))
 
 
 @contextmanager

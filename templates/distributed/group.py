@@ -15,6 +15,8 @@ class Group:
             return
         if sys.platform == "linux":  # should torchrun be killed, its processes must not live on
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if self.device.type == "cpu":
+            share_cores(int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         cuda = self.device.type == "cuda"
         timeout = timedelta(seconds=args.dist_timeout)
         backend, device = ("nccl", self.device) if cuda else ("gloo", None)
@@ -97,3 +99,12 @@ class Group:
         if self.device.type != "cuda":
             raise UserError("--sync-batch-norm works on GPUs only")
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+
+def share_cores(processes: int) -> None:
+    """Divide the cores among this machine's processes, unless OMP_NUM_THREADS says how many threads each may use.
+
+    Where it is not set, torchrun sets it to 1 and leaves no mark of that, so a 1 counts as not set.
+    """
+    if processes > 1 and os.environ.get("OMP_NUM_THREADS", "1") == "1":
+        torch.set_num_threads(max(1, usable_cores() // processes))

@@ -13,6 +13,9 @@ from datetime import timedelta
 from types import FrameType
 from typing import Any
 
+from doctor import usable_cores  # first of all: it explains where an import below fails
+
+# isort: split
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from doctor import usable_cores  # first of all: it explains where an import below fails
+import doctor  # noqa: F401 - first of all: it explains where an import below fails
 
 # isort: split
 import torch

@@ -1,4 +1,7 @@
-"""The architectures that --model chooses from: numbers and categories in, one standardised value out."""
+"""The architectures that --model chooses from: numbers and categories in, one standardised value out.
+
+Between GPUs a model is divided block by block: by what stands in its lists that are named for blocks or layers.
+"""
 
 from collections.abc import Callable, Sequence
 
