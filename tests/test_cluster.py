@@ -71,6 +71,12 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def grandchildren(pid: int) -> list[int]:
+    """Return what torchrun has started, be it `pid` itself or what the script `pid` has started."""
+    launcher = b"torchrun" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return [rank for child in children(pid) for rank in children(child)] if launcher else children(pid)
+
+
 def wait_for(path: Path, process: subprocess.Popen) -> None:
     """Wait until `process` has made that file."""
     while not path.exists():
@@ -98,17 +104,20 @@ def test_two_agents_train_like_one(project, whole):
     assert records(project / "runs" / "multi_node") == records(whole)
 
 
-def test_a_killed_rank_is_started_again(project, whole):
-    folder = project / "runs" / "killed"
-    launcher = ["torchrun", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "--monitor-interval", "0.1"]
-    command = [*launcher, "main.py", *ARGUMENTS, "--resume", "--run-dir", folder]
-    process = subprocess.Popen(command, cwd=project, env=environment(), stderr=subprocess.PIPE, text=True)
-    wait_for(folder / "checkpoints" / "last.pt", process)
-    ranks = children(process.pid)
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_killed_rank_is_started_again(project, whole, nodes):
+    folder = project / "runs" / f"killed-{nodes}"
+    command = ["torchrun", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "main.py", "--resume"]
+    command = ["example_runs/multi_node.sh"] if nodes == 2 else command
+    variables = environment(NODES=nodes, HEAD=f"localhost:{free_port()}")
+    agents = [
+        subprocess.Popen([*command, *ARGUMENTS, "--run-dir", folder], cwd=project, env=variables) for _ in range(nodes)
+    ]
+    wait_for(folder / "checkpoints" / "last.pt", agents[0])
+    ranks = [child for agent in agents for child in grandchildren(agent.pid)]
     assert len(ranks) == 2
     os.kill(ranks[1], signal.SIGKILL)
-    _, err = process.communicate()
-    assert process.returncode == 0, err
+    assert [agent.wait() for agent in agents] == [0] * nodes
     assert all(map(gone, ranks))
     assert same_weights(whole, folder)
     assert records(folder) == records(whole)

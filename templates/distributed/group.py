@@ -20,7 +20,12 @@ class Group:
         cuda = self.device.type == "cuda"
         timeout = timedelta(seconds=args.dist_timeout)
         backend, device = ("nccl", self.device) if cuda else ("gloo", None)
-        dist.init_process_group(backend, timeout=timeout, device_id=device)
+        store, rank, world_size = next(rendezvous("env://", timeout=timeout))
+        if os.environ.get("GROUP_WORLD_SIZE") == "1":  # started again, its processes must not look for those that died
+            store = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+        dist.init_process_group(
+            backend, store=store, rank=rank, world_size=world_size, timeout=timeout, device_id=device
+        )
         self.cpu_group: Any = dist.new_group(backend="gloo", timeout=timeout)  # between CPUs, past the GPUs
         self.flag = torch.zeros(1, dtype=torch.int64)
         self.pending: dist.Work | None = None

@@ -20,6 +20,7 @@ from doctor import usable_cores  # first of all: it explains where an import bel
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from options import UserError
