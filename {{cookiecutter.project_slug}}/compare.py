@@ -92,7 +92,7 @@ def main() -> None:
 
     from curves import draw_runs  # here, as matplotlib takes longer to import than the table to print
 
-    figure = draw_runs({run.name: (run.epochs, run.monitor) for run in runs})
+    figure = draw_runs([(run.name, run.epochs, run.monitor) for run in runs])
     try:
         figure.savefig(args.output, dpi=150)
     except (OSError, ValueError) as error:

@@ -29,19 +29,19 @@ def draw_curves(epochs: Epochs, monitor: str, maximize: bool) -> Figure:
     return figure
 
 
-def draw_runs(runs: dict[str, tuple[Epochs, str]]) -> Figure:
-    """Draw loss and monitored metrics of runs, which are given by their name with their epochs and --monitor."""
-    names = list(dict.fromkeys(["loss", *(monitor for _, monitor in runs.values())]))
+def draw_runs(runs: list[tuple[str, Epochs, str]]) -> Figure:
+    """Draw loss and monitored metrics of runs, each of which is a name, its epochs and its --monitor."""
+    names = list(dict.fromkeys(["loss", *(monitor for _, _, monitor in runs)]))
     colors = matplotlib.colormaps["tab10" if len(runs) <= 10 else "tab20"]
     height = max(4, 1 + 0.2 * len(runs))  # of the legend
     figure = Figure(figsize=(5 * len(names) + 3, height), layout="constrained", facecolor="white")
     for axes, name in zip(figure.subplots(1, len(names), squeeze=False)[0], names, strict=True):
-        for number, (label, (epochs, _)) in enumerate(runs.items()):
+        for number, (label, epochs, _) in enumerate(runs):
             color = colors(number % colors.N)
             plot(axes, epochs, f"train/{name}", color=color, linestyle=":", linewidth=1, marker="")
             plot(axes, epochs, f"val/{name}", color=color, label=label)
         finish(axes, name)
-    handles, labels = axes.get_legend_handles_labels()
+    handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", title="validation (dotted: training)", fontsize="small")
     return figure
 
