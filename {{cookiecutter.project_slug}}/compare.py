@@ -33,7 +33,7 @@ class Run:
         return (
             {"run": self.name}
             | {name: str(self.options.get(name, "-")) for name in options}
-            | {"best epoch": f"{self.best.get('epoch', '-')} of {len(self.epochs)}"}
+            | ({"best epoch": f"{self.best['epoch']} of {len(self.epochs)}"} if self.best else {})
             | {name: f"{value:.4g}" for name, value in shown.items()}
             | {"time": duration(self.seconds)}
         )

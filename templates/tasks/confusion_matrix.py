@@ -9,9 +9,11 @@ def draw_confusion(counts: Tensor, classes: list[str]) -> Figure:
     axes.set(xlabel="predicted class", ylabel="true class", title=f"confusion matrix of {int(counts.sum()):,} samples")
     if len(classes) <= 25:
         names = [name if len(name) <= 20 else f"{name[:19]}…" for name in classes]
-        slant = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if max(map(len, names)) > 3 else {}
-        axes.set_xticks(range(len(classes)), names, **slant)
+        axes.set_xticks(range(len(classes)), names)
         axes.set_yticks(range(len(classes)), names)
+        if max(map(len, names)) > 3:  # too long to stand beside each other
+            for label in axes.get_xticklabels():
+                label.set(rotation=45, ha="right", rotation_mode="anchor")
         for row, column in counts.nonzero().tolist():
             color = "white" if shares[row, column] > 0.5 else "black"
             axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", color=color, fontsize=9)
