@@ -76,7 +76,7 @@ def record(folder: Path) -> dict[str, str]:
             if command.startswith("cd "):
                 folder /= command.removeprefix("cd ")
             else:
-                texts[name] += play(command.replace(TEMPLATE, f"'{ROOT}'"), folder)
+                texts[name] += play(command.replace(TEMPLATE, f"'{ROOT}'"), folder) + "\n"
     return texts
 
 

@@ -139,7 +139,7 @@ class Logger:
         """Print a row of the table of epochs, with a star where there was none better before it."""
         cells = {**cells, "samples/s": f"{self.rate:,.0f}"}
         if self.header_is_due:
-            self.print(" " * len(self.title(epoch)) + "".join(f"  {name:>8}" for name in cells))
+            self.print("\n" + " " * len(self.title(epoch)) + "".join(f"  {name:>8}" for name in cells))
             self.header_is_due = False
         row = "".join(f"  {cell:>{max(len(name), 8)}}" for name, cell in cells.items())
         best = best_epoch(self.records, self.args.monitor, self.maximize).get("epoch") == epoch
@@ -174,6 +174,7 @@ class Logger:
             lines += [("evaluate", f"python main.py --evaluate {weights}")]
         if best and len(list(folder.parent.glob("*/metrics.jsonl"))) > 1:
             lines += [("compare", f"python compare.py {shlex.quote(str(folder.parent))}/*")]
+        self.print("")
         for name, text in lines:
             self.print(f"{name:<12}{text}")
 
