@@ -18,8 +18,9 @@ def best_epoch(records: list[dict[str, Any]], monitor: str, maximize: bool) -> d
 
 def duration(seconds: float) -> str:
     """Seconds as a person would say them."""
-    minutes, hours = seconds / 60, seconds / 3600
-    return f"{seconds:.{1 if seconds < 10 else 0}f} s" if seconds < 120 else f"{minutes:.0f} min" if minutes < 120 else f"{hours:.1f} h"
+    if seconds < 120:
+        return f"{seconds:.{1 if seconds < 10 else 0}f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def changed_options(args: Namespace, defaults: Namespace) -> dict[str, Any]:
