@@ -122,9 +122,10 @@ def test_covering_holds_every_python_file(product):
 
 def test_nothing_is_unused(product):
     for project in covering(product):
-        # what only the project's tests would use is unused, too; PyTorch calls forward, torchmetrics full_state_update
+        # what only the project's tests would use is unused, too; PyTorch calls forward, torchmetrics full_state_update,
+        # and doctor is imported for what it does
         sources = project.python(tests=False)
-        command = [sys.executable, "-m", "vulture", *sources, "--ignore-names", "forward,full_state_update"]
+        command = [sys.executable, "-m", "vulture", *sources, "--ignore-names", "doctor,forward,full_state_update"]
         found = subprocess.run(command, cwd=project.folder, capture_output=True, text=True).stdout.splitlines()
         for finding in found:
             path, line, what = finding.split(":", 2)
@@ -137,10 +138,16 @@ def test_every_option_is_read(product):
     for project in covering(product):
         trees = [ast.parse(text) for text in project.python(tests=False).values()]
         nodes = [node for tree in trees for node in ast.walk(tree)]
+        own_actions = {  # these do their work while the command line is parsed, and leave nothing to read
+            node.name
+            for node in nodes
+            if isinstance(node, ast.ClassDef) and any(ast.unparse(base).endswith("Action") for base in node.bases)
+        }
         options = {
             argument.value.removeprefix("--").replace("-", "_")
             for node in nodes
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "add_argument"
+            if not own_actions & {ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "action"}
             for argument in node.args
             if isinstance(argument, ast.Constant) and argument.value.startswith("--")
         }
@@ -184,7 +191,7 @@ def test_answers_are_kept(product):
 
 
 def test_shell_parses(product):
-    scripts = distinct(product, ".sh")
+    scripts = distinct(product, ".sh") | distinct(product, ".sbatch")
     assert scripts
     for (path, _), project in scripts.items():
         subprocess.run(["bash", "-n", path], cwd=project.folder, check=True)
@@ -222,7 +229,8 @@ def test_projects_are_small(product):
         lengths = {path: len(text.splitlines()) for path, text in files.items()}
         assert max(lengths.values()) <= 300, lengths
         if project.answers["task"] == CHOICES["task"][0]:
-            files.pop("compare.py")  # a program of its own, which no run needs
+            for program in ("compare.py", "doctor.py"):  # which no run needs
+                files.pop(program)
             assert sum(map(lines_of_code, files.values())) <= 1300
 
 
@@ -248,14 +256,20 @@ def test_torch_comes_from_one_index(product, hardware):
             continue
         settings = tomllib.loads(project.files["pyproject.toml"])
         names = {re.match(r"[\w-]+", name).group() for name in settings["project"]["dependencies"]}
+        packages = "torch torchvision" if "torchvision" in names else "torch"
+        commands = [line for line in project.files["README.md"].splitlines() if line.startswith("pip install")]
         sources = settings["tool"]["uv"].get("sources", {})
         if hardware == "auto":
             assert "index" not in settings["tool"]["uv"] and not sources
+            assert commands == ["pip install -e . && python main.py"]
         else:
             (index,) = settings["tool"]["uv"]["index"]
             assert index["explicit"] and index["url"].startswith("https://download.pytorch.org/whl/")
             assert {source["index"] for source in sources.values()} == {index["name"]}
             assert sources.keys() == names & {"torch", "torchvision", "triton-rocm"}
+            assert len({source["marker"] for source in sources.values()}) == 1  # on a platform, all or none
+            install = f"pip install {packages} --index-url {index['url']}"
+            assert commands == [install, "pip install -e . && python main.py"]
         assert ("triton-rocm" in names) == (hardware == "rocm")
 
 

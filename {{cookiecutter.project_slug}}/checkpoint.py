@@ -10,7 +10,7 @@ import sys
 import time
 import zipfile
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -141,16 +141,16 @@ class Checkpoint:
         self.print(f"stopped after {where}; go on with: python main.py --resume --run-dir {folder}")
 
     def write(self, best: bool = False) -> None:
-        """Save everything; all ranks take part, rank 0 writes, and no rank goes on before the files are there."""
-        state = {name: part.state_dict() for name, part in self.parts.items()}  # a loss that is no number ends the run
-        if not torch.stack([tensor.isfinite().all() for tensor in state["model"].values()]).all():
-            raise UserError("the weights have become infinite or NaN: try a lower --lr, or --clip")
-        state["random"] = self.runtime.gather(self.runtime.random_state())
-        state["progress"] = {name: getattr(self, name) for name in ("epoch", "step", "best", "epochs_since_best")}
-        self.runtime.on_rank_zero(self.write_files, state, best)
+        """Save everything; all ranks take part, rank 0 writes."""
+        progress = {name: getattr(self, name) for name in ("epoch", "step", "best", "epochs_since_best")}
+        rest = {"random": self.runtime.gather(self.runtime.random_state()), "progress": progress}
+        self.runtime.save(self.folder, self.parts, lambda states: self.write_files({**states, **rest}, best))
 
     def write_files(self, state: dict[str, Any], best: bool) -> None:
         """Write last.pt, keep the one before it, and copy it to best.pt where it is the best."""
+        weights = state.get("model", {}).values()  # a loss that is no number has ended the run already
+        if weights and not torch.stack([tensor.isfinite().all() for tensor in weights]).all():
+            raise UserError("the weights have become infinite or NaN: try a lower --lr, or --clip")
         last = self.folder / "last.pt"
         try:
             with replacing(last) as temporary:
@@ -165,31 +165,38 @@ class Checkpoint:
 
     def resume(self) -> None:
         """Go on from the newest checkpoint that is whole; start anew where there is none at all."""
-        paths = [path for path in (self.folder / "last.pt", self.folder / "previous.pt") if path.exists()]
-        for path in paths:
-            try:
-                state = load(path)
-            except UserError as error:
-                print(f"warning: {error}", file=sys.stderr)
-                continue
-            self.restore(path, state, self.parts)
+        state = self.restore(self.parts, self.read_newest)
+        if state:
             vars(self).update(state["progress"])
             if self.runtime.rank < len(state["random"]):  # a rank that was not there before keeps its own
                 self.runtime.set_random_state(state["random"][self.runtime.rank])
-            return
+
+    def read_newest(self) -> tuple[Path, dict[str, Any]]:
+        """Read the newest checkpoint that is whole; an empty one where there is none."""
+        paths = [path for path in (self.folder / "last.pt", self.folder / "previous.pt") if path.exists()]
+        for path in paths:
+            try:
+                return self.folder, load(path)
+            except UserError as error:
+                print(f"warning: {error}", file=sys.stderr)
         if paths:
             raise UserError(f"no checkpoint in {self.folder} is whole; start anew with another --run-dir")
-
-    def restore(self, path: Path, state: dict[str, Any], parts: dict[str, Any]) -> None:
-        """Put the states of `parts` back to where they were saved."""
-        try:
-            for name, part in parts.items():
-                part.load_state_dict(state[name])
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
-            raise UserError(f"{path} does not fit this run: {str(error).splitlines()[-1].strip()}") from None
+        return self.folder, {}
 
     def load_best(self) -> None:
         """Take the weights that --evaluate names, or else those that validated best."""
+        self.restore({"ema": self.parts["ema"]}, self.read_best)
+
+    def read_best(self) -> tuple[Path, dict[str, Any]]:
+        """Read the checkpoint that is to be tested."""
         best, last = self.folder / "best.pt", self.folder / "last.pt"
         path = self.args.evaluate or (best if best.exists() else last)
-        self.restore(path, load(path), {"ema": self.parts["ema"]})
+        return path.parent, load(path)
+
+    def restore(self, parts: dict[str, Any], read: Callable[[], tuple[Path, dict[str, Any]]]) -> dict[str, Any]:
+        """Put what `read` finds back into the parts; raises UserError where it does not fit them."""
+        try:
+            return self.runtime.load(parts, read)
+        except (AssertionError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
+            where, why = self.args.evaluate or self.folder, str(error).splitlines()[-1].strip()
+            raise UserError(f"the checkpoint in {where} does not fit this run: {why}") from None

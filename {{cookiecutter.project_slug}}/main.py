@@ -28,7 +28,7 @@ def main(args: Namespace, runtime: Runtime) -> None:
     folder = get_run_folder(args, runtime)  # before anything slow: it must be writable, and no other run's
     train_loader, val_loader, test_loader = get_loaders(args, runtime)
     model = get_model(args, runtime, train_loader.dataset)
-    eval_model = get_ema(args, runtime, model)  # averaged weights, or the model itself
+    eval_model = get_ema(args, runtime, model, train_loader.dataset)  # averaged weights, or the model itself
     objective = get_objective(args)
     metrics = get_metrics(runtime, train_loader.dataset)
     optimizer = get_optimizer(args, model)

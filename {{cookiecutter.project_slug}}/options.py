@@ -9,7 +9,11 @@ from typing import Any, NoReturn
 
 NOT_SAVED = {"config", "resume", "evaluate", "run_dir"}  # options that say where a run's other options come from
 MAY_CHANGE = {"compile", "data_dir", "device", "dist_timeout", "epochs", "log_every", "patience", "profile", "quiet"}
-MAY_CHANGE |= {"save_every", "workers"}  # a resumed run may have others of these
+MAY_CHANGE |= {"save_every", "sharded_checkpoints", "workers"}  # a resumed run may have others of these
+
+
+class UserError(Exception):
+    """A mistake that the person at the keyboard can mend: the run ends with this one line and exit code 2."""
 
 
 class Parser(ArgumentParser):

@@ -6,7 +6,6 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable
-from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from torchmetrics import MetricCollection
 
 from checkpoint import Checkpoint, claim_run_folder
 from datasets import DATASETS
+from doctor import Doctor
 from loader import Loader
 from models import MODELS
 from options import Parser, number, parse_with_saved_options
@@ -70,6 +70,7 @@ def parse_arguments(argv: list[str] | None = None) -> Namespace:
     machine.add_argument("--compile", action=switch, default=False, help="optimize the model with torch.compile")
     machine.add_argument("--deterministic", action=switch, default=False, help="use deterministic algorithms only")
     machine.add_argument("--profile", action=switch, default=False, help="trace some steps to trace.json")
+    machine.add_argument("--doctor", action=Doctor, help="tell what this machine can do, and exit")
     # {% if cookiecutter.distributed != "none" %}
     # {% filter indent(4, true) %}
     # {% include "distributed/" ~ cookiecutter.distributed ~ "/arguments.py" %}
@@ -107,16 +108,20 @@ def get_loaders(args: Namespace, runtime: Runtime) -> tuple[Loader, Loader, Load
 
 def get_model(args: Namespace, runtime: Runtime, dataset: Any) -> nn.Module:
     """Return the model for the samples of `dataset`, on its device and ready for its processes."""
-    torch.manual_seed(args.seed)  # the same first weights in every process
-    model = build_model(args, dataset).to(runtime.device).to(memory_format=torch.channels_last)
-    torch.manual_seed(args.seed + 1 + runtime.rank)  # from here on, dropout of its own in every process
-    return runtime.wrap(model, args)
+    return runtime.wrap(new_model(args, runtime, dataset), args)
 
 
-def get_ema(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Module:
+def get_ema(args: Namespace, runtime: Runtime, model: nn.Module, dataset: Any) -> nn.Module:
     """Return what is evaluated: the exponential moving average of the weights, or with --ema 0 the model itself."""
-    module = runtime.unwrap(model)
-    return deepcopy(module).requires_grad_(False) if args.ema else module
+    return new_model(args, runtime, dataset).requires_grad_(False) if args.ema else runtime.unwrap(model)
+
+
+def new_model(args: Namespace, runtime: Runtime, dataset: Any) -> nn.Module:
+    """Return a model for the samples of `dataset`, on its device; its first weights are always the same."""
+    torch.manual_seed(args.seed)
+    model = build_model(args, dataset)
+    torch.manual_seed(args.seed + 1 + runtime.rank)  # from here on, dropout of its own in every process
+    return runtime.place(model, args)
 
 
 def get_optimizer(args: Namespace, model: nn.Module) -> Optimizer:

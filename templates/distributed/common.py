@@ -1,10 +1,6 @@
 STOP_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 
-class UserError(Exception):
-    """A mistake that the person at the keyboard can mend: the run ends with this one line and exit code 2."""
-
-
 class Runtime(Processes):
     """The device, the precision and the processes of this run, and the signals that end it."""
 
@@ -69,24 +65,6 @@ class Runtime(Processes):
             self.before_stopping()
             self.close()
             sys.exit(128 + number)
-
-    def on_rank_zero(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call `function` on rank 0 alone and return its value on every rank; where it fails, all end."""
-        value: Any = None
-        try:
-            value = function(*args) if self.rank == 0 else None
-        except UserError as error:
-            value = error
-        value = self.broadcast(value)
-        if isinstance(value, UserError):
-            raise value if self.rank == 0 else SystemExit(2)  # one message is enough
-        return value
-
-    def rank_zero_first(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call `function` on every rank, on the others when rank 0 is done, for instance with a download."""
-        values: list[Any] = []
-        self.on_rank_zero(lambda: values.append(function(*args)))
-        return values[0] if self.rank == 0 else function(*args)
 
 
 def find_device(name: str, local_rank: int) -> torch.device:

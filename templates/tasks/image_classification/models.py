@@ -1,4 +1,7 @@
-"""The architectures that --model chooses from: images in, one logit for each class out."""
+"""The architectures that --model chooses from: images in, one logit for each class out.
+
+Between GPUs a model is divided block by block: by what stands in its lists that are named for blocks or layers.
+"""
 
 from collections.abc import Callable
 
@@ -34,7 +37,7 @@ class SmallCNN(nn.Module):
 
     def __init__(self, *, channels: int, image_size: int, num_classes: int, width: int = 16):
         super().__init__()
-        self.features = nn.Sequential(
+        self.layers = nn.Sequential(
             nn.Conv2d(channels, width, 3, 2 if image_size > 16 else 1, padding=1, bias=False),
             nn.BatchNorm2d(width),
             nn.ReLU(inplace=True),
@@ -45,7 +48,7 @@ class SmallCNN(nn.Module):
         self.head = nn.Linear(4 * width, num_classes)
 
     def forward(self, images: Tensor) -> Tensor:  # (batch, channels, height, width)
-        features = self.features(images).mean(dim=(2, 3))  # (batch, 4 * width)
+        features = self.layers(images).mean(dim=(2, 3))  # (batch, 4 * width)
         return self.head(features)  # (batch, num_classes)
 
 

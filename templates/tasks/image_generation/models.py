@@ -4,6 +4,8 @@ Each is called in two ways. `model(noise, labels, images, times)` returns the lo
 `model(noise, labels)` returns new images of the classes `labels`, one for each row of `noise`, at all stages of their
 making: (stages, batch, channels, height, width), the finished ones last. Images are valued from -1 to 1, `noise` is
 standard normal and of the shape of the images, and `times` are uniform from 0 to 1.
+
+Between GPUs a model is divided block by block: by what stands in its lists that are named for blocks or layers.
 """
 
 import math
@@ -58,22 +60,22 @@ class UNet(nn.Module):
         self.enter = nn.Conv2d(channels, width, 3, padding=1)
         widths = [min(2**level, 4) * width for level in range(len(image_sizes(image_size)))]
         pairs = list(pairwise(widths))  # (finer, coarser)
-        self.down = nn.ModuleList(Block(fine, fine, 4 * width) for fine, _ in pairs)
+        self.down_blocks = nn.ModuleList(Block(fine, fine, 4 * width) for fine, _ in pairs)
         self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairs)
         self.middle = Block(widths[-1], widths[-1], 4 * width)
-        self.up = nn.ModuleList(Block(coarse + fine, fine, 4 * width) for fine, coarse in pairs)
+        self.up_blocks = nn.ModuleList(Block(coarse + fine, fine, 4 * width) for fine, coarse in pairs)
         self.leave = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, channels, 3, padding=1))
 
     def forward(self, x: Tensor, times: Tensor, labels: Tensor) -> Tensor:  # (batch, channels, height, width), (batch,)
         angles = times[:, None] * self.frequencies
         condition = self.time(torch.cat((angles.cos(), angles.sin()), dim=1)) + self.label(labels)
         x, skips = self.enter(x), []
-        for down, shrink in zip(self.down, self.shrink, strict=True):
+        for down, shrink in zip(self.down_blocks, self.shrink, strict=True):
             x = down(x, condition)
             skips.append(x)
             x = shrink(x)
         x = self.middle(x, condition)
-        for up, skip in zip(reversed(self.up), reversed(skips), strict=True):
+        for up, skip in zip(reversed(self.up_blocks), reversed(skips), strict=True):
             x = up(torch.cat((F.interpolate(x, skip.shape[2:]), skip), dim=1), condition)
         return self.leave(x)  # like x
 
@@ -123,11 +125,11 @@ class VAE(nn.Module):
         self.inner = (widths[-1], self.sizes[-1], self.sizes[-1])
         self.label = nn.Embedding(num_classes, 4 * width)
         self.enter = nn.Conv2d(channels, width, 3, padding=1)
-        self.down = nn.ModuleList(Block(fine, fine, 4 * width) for fine, _ in pairs)
+        self.down_blocks = nn.ModuleList(Block(fine, fine, 4 * width) for fine, _ in pairs)
         self.shrink = nn.ModuleList(nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairs)
         self.encode = nn.Linear(math.prod(self.inner), 2 * self.latent)
         self.decode = nn.Linear(self.latent, math.prod(self.inner))
-        self.up = nn.ModuleList(Block(coarse, fine, 4 * width) for fine, coarse in pairs)
+        self.up_blocks = nn.ModuleList(Block(coarse, fine, 4 * width) for fine, coarse in pairs)
         self.leave = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, channels, 3, padding=1))
         self.log_variance = nn.Parameter(torch.tensor(-3.0))
 
@@ -138,7 +140,7 @@ class VAE(nn.Module):
         if images is None:
             return self.sample(noise, labels).unsqueeze(0)  # (1, batch, channels, height, width)
         condition, x = self.label(labels), self.enter(images)
-        for down, shrink in zip(self.down, self.shrink, strict=True):
+        for down, shrink in zip(self.down_blocks, self.shrink, strict=True):
             x = shrink(down(x, condition))
         mean, log_variance = self.encode(F.silu(x).flatten(1)).float().chunk(2, dim=1)  # (batch, latent)
         divergence = (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1) / 2
@@ -149,7 +151,7 @@ class VAE(nn.Module):
     def sample(self, latents: Tensor, labels: Tensor) -> Tensor:
         """Return the mean of the images that belong to `latents`, (batch, latent)."""
         condition, x = self.label(labels), self.decode(latents).unflatten(1, self.inner)
-        for up, size in zip(reversed(self.up), reversed(self.sizes[:-1]), strict=True):
+        for up, size in zip(reversed(self.up_blocks), reversed(self.sizes[:-1]), strict=True):
             x = up(F.interpolate(x, size), condition)
         return self.leave(x).float()  # (batch, channels, height, width)
 

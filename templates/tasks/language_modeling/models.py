@@ -1,4 +1,7 @@
-"""The architectures that --model chooses from: tokens in, at each place the logits of the token after it out."""
+"""The architectures that --model chooses from: tokens in, at each place the logits of the token after it out.
+
+Between GPUs a model is divided block by block: by what stands in its lists that are named for blocks or layers.
+"""
 
 import math
 from collections.abc import Callable

@@ -4,6 +4,8 @@ All have `forward(images, boxes=None, labels=None) -> losses, detections`, where
 with values from 0 to 1, boxes (batch, most, 4) are x1, y1, x2, y2 in pixels, and labels (batch, most) are -1 where
 there is no box. `losses` has "class" and "box", each (batch,), or nothing where no boxes are given. `detections` has a
 dictionary for each image, or none in training: boxes (n, 4), scores (n,), the highest first, and labels (n,).
+
+Between GPUs a model is divided block by block: by what stands in its lists that are named for blocks or layers.
 """
 
 import math
@@ -59,12 +61,12 @@ class FeaturePyramid(nn.Module):
         super().__init__()
         widths = [width, width, 2 * width, 4 * width] + [4 * width] * (image_size > 128)  # one more where there is room
         self.stem = convolution(3, width, stride=2)
-        self.down = nn.ModuleList(ResidualBlock(*pair, stride=2) for pair in pairwise(widths))
+        self.down_blocks = nn.ModuleList(ResidualBlock(*pair, stride=2) for pair in pairwise(widths))
         self.across = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths[1:])
 
     def forward(self, images: Tensor) -> Tensor:  # (batch, 3, height, width)
         x, maps = self.stem(images), []
-        for down in self.down:
+        for down in self.down_blocks:
             x = down(x)
             maps.append(x)
         x = self.across[-1](x)

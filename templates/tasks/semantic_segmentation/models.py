@@ -1,4 +1,7 @@
-"""The architectures that --model chooses from: images in, the logits of every class for every pixel out."""
+"""The architectures that --model chooses from: images in, the logits of every class for every pixel out.
+
+Between GPUs a model is divided block by block: by what stands in its lists that are named for blocks or layers.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -39,17 +42,17 @@ class UNet(nn.Module):
         super().__init__()
         widths = [width * 2**level for level in range(depth)]
         self.stem = ResidualBlock(channels, width)
-        self.down = nn.ModuleList(ResidualBlock(fine, 2 * fine) for fine in widths)
-        self.up = nn.ModuleList(ResidualBlock(3 * fine, fine) for fine in reversed(widths))
+        self.down_blocks = nn.ModuleList(ResidualBlock(fine, 2 * fine) for fine in widths)
+        self.up_blocks = nn.ModuleList(ResidualBlock(3 * fine, fine) for fine in reversed(widths))
         self.head = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, images: Tensor) -> Tensor:  # (batch, channels, height, width)
         x = self.stem(images)
         skips = []
-        for block in self.down:
+        for block in self.down_blocks:
             skips.append(x)
             x = block(F.max_pool2d(x, 2, ceil_mode=True))  # (batch, 2 * channels, height / 2, width / 2)
-        for block in self.up:
+        for block in self.up_blocks:
             skip = skips.pop()
             x = F.interpolate(x, size=skip.shape[2:])  # to the height and width of the level above
             x = block(torch.cat((skip, x), dim=1))  # (batch, channels / 2, 2 * height, 2 * width)

@@ -1,4 +1,7 @@
-"""The architectures that --model chooses from: numbers and categories in, one standardised value out."""
+"""The architectures that --model chooses from: numbers and categories in, one standardised value out.
+
+Between GPUs a model is divided block by block: by what stands in its lists that are named for blocks or layers.
+"""
 
 from collections.abc import Callable, Sequence
 
@@ -47,10 +50,10 @@ class MLP(nn.Module):
         hidden: list[nn.Module] = []
         for _ in range(layers - 1):
             hidden += [nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width)]
-        self.rest = nn.Sequential(*hidden, nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1))
+        self.layers = nn.Sequential(*hidden, nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1))
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:  # (batch, numbers), (batch, categories)
-        return self.rest(self.first(numbers, categories)).squeeze(1)  # (batch,)
+        return self.layers(self.first(numbers, categories)).squeeze(1)  # (batch,)
 
 
 class ResidualBlock(nn.Module):

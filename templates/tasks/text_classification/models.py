@@ -1,6 +1,8 @@
 """The architectures that --model chooses from: numbered words in, one logit for each class out.
 
 A text is a row of word numbers that ends in zeros, its padding; how much of that there is changes no logit.
+
+Between GPUs a model is divided block by block: by what stands in its lists that are named for blocks or layers.
 """
 
 from collections.abc import Callable

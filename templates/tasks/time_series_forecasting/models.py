@@ -1,4 +1,8 @@
-"""The architectures that --model chooses from: the last steps of some channels in, their next steps out."""
+"""The architectures that --model chooses from: the last steps of some channels in, their next steps out.
+
+Between GPUs a model is divided block by block: by what stands in lists named for blocks or layers, `PatchTST`'s
+`encoder.layers`. `DLinear` has no such list, and is divided as one.
+"""
 
 from collections.abc import Callable
 
