@@ -45,7 +45,7 @@ def run(project: Path, *options: object, processes: int = 1, code: int = 0) -> t
 def records(folder: Path) -> list[dict]:
     """Return what a run measured, without what depends on the machine's speed."""
     lines = (folder / "metrics.jsonl").read_text().splitlines()
-    return [{**json.loads(line), "samples_per_second": 0} for line in lines]
+    return [{**json.loads(line), "samples_per_second": 0, "seconds": 0} for line in lines]
 
 
 def same_weights(one: Path, other: Path) -> bool:

@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -136,7 +137,8 @@ class Checkpoint:
         if self.step:
             self.write()
         where = f"epoch {self.epoch + 1}, step {self.step}" if self.step else f"epoch {self.epoch}"
-        self.print(f"stopped after {where}; go on with: python main.py --resume --run-dir {self.folder.parent}")
+        folder = shlex.quote(str(self.folder.parent))
+        self.print(f"stopped after {where}; go on with: python main.py --resume --run-dir {folder}")
 
     def write(self, best: bool = False) -> None:
         """Save everything; all ranks take part, rank 0 writes."""

@@ -20,7 +20,7 @@ class Parser(ArgumentParser):
     """Ends with one line where an option is wrong."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; python main.py --help shows all options\n")
+        self.exit(2, f"error: {message}; python {self.prog} --help shows all options\n")
 
 
 def parse_with_saved_options(parser: ArgumentParser, argv: list[str]) -> Namespace:

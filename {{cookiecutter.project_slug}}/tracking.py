@@ -2,38 +2,49 @@
 
 import json
 import math
+import shlex
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from curves import draw_curves
 from dashboard import Dashboard
 from loader import Loader
 from runtime import Runtime, UserError
+from summary import best_epoch, duration, write_summary
 
 Draw = Callable[[], dict[str, Figure | str]]  # pictures and texts by their names
 
 
 class Logger:
-    """Takes what the loops report to the terminal, the run folder and the dashboard."""
+    """Takes what the loops report to the terminal, the run folder and the dashboard.
 
-    def __init__(self, args: Namespace, runtime: Runtime, folder: Path, maximize: bool, draw: Draw):
-        self.args, self.runtime, self.folder = args, runtime, folder
-        self.maximize, self.draw = maximize, draw
+    `defaults` are the options of a run without any, and `rising` tells of each metric whether higher is better.
+    """
+
+    def __init__(
+        self, args: Namespace, defaults: Namespace, runtime: Runtime, folder: Path, rising: dict[str, bool], draw: Draw
+    ):
+        self.args, self.defaults, self.runtime, self.folder = args, defaults, runtime, folder
+        self.rising, self.maximize, self.draw = rising, rising[args.monitor], draw
         self.losses: list[Tensor] = []  # of the steps since the last reading; they wait on the device
         self.sizes: list[int] = []  # samples of each of these steps
         self.step, self.lr = 0, 0.0
         self.total, self.samples = 0.0, 0  # of the epoch: the sum of its losses over samples, and their number
         self.logged = (0.0, 0)  # what these were at the last step that was recorded
         self.records: list[dict[str, Any]] = []  # the lines of metrics.jsonl
-        self.began, self.drawing = time.perf_counter(), 0.5  # seconds spent, or about to be spent, on pictures
+        self.began, self.earlier = time.perf_counter(), 0.0  # seconds that the run had taken when it was resumed
+        self.drawing, self.last_drawing = 0.0, 0.5  # seconds spent on pictures, and what the next ones may take
+        self.header_is_due = True
 
     def print(self, text: str) -> None:
         """Print a line on rank 0, past the progress bar."""
@@ -42,13 +53,22 @@ class Logger:
 
     def introduce(self, model: nn.Module, *loaders: Loader) -> None:
         """Say what is about to run, and open what it is written to."""
+        runtime, device = self.runtime, self.runtime.device
         parameters = sum(parameter.numel() for parameter in model.parameters())
         sizes = " + ".join(f"{loader.samples:,}" for loader in loaders)
-        self.print(f"device      {self.runtime.device}, {self.runtime.precision}, processes: {self.runtime.world_size}")
-        self.print(f"model       {self.args.model}, {parameters:,} parameters")
-        self.print(f"data        {self.args.dataset}, {sizes} samples to train, validate and test")
-        self.print(f"run folder  {self.folder}")
-        if self.runtime.rank == 0:
+        gpu = f" {torch.cuda.get_device_name(device)}" if device.type == "cuda" else ""
+        self.facts = {
+            "device": f"{device}{gpu}, {runtime.precision}, processes: {runtime.world_size}, torch {torch.__version__}",
+            "model": f"{self.args.model}, {parameters:,} parameters",
+            "data": f"{self.args.dataset}, {sizes} samples to train, validate and test",
+        }
+        self.facts |= {"weights": str(self.args.evaluate)} if self.args.evaluate else {}
+        resumed = f", resumed at step {self.step:,}" if self.step else ""
+        for name, fact in (self.facts | {"run folder": f"{self.folder}{resumed}"}).items():
+            self.print(f"{name:<12}{fact}")
+        if runtime.rank == 0:
+            facts = json.dumps({**self.facts, "higher_is_better": self.rising}, indent=2, ensure_ascii=False)
+            (self.folder / "run.json").write_text(facts + "\n", encoding="utf-8")
             resources, path = self.runtime.resources, self.folder / "metrics.jsonl"
             self.file = resources.enter_context(path.open("w", encoding="utf-8"))
             self.file.writelines(json.dumps(record) + "\n" for record in self.records)
@@ -62,7 +82,12 @@ class Logger:
         if self.args.profile and not self.runtime.rank and not (self.folder / "trace.json").exists():
             batches = profiled(batches, self.folder / "trace.json")
         hide = True if self.args.quiet or self.runtime.rank else None  # None: where there is no terminal
-        return tqdm(batches, f"epoch {epoch + 1}", total, initial=done, leave=False, disable=hide, unit="step")
+        title = self.title(epoch + 1)
+        return tqdm(batches, title, total, initial=done, leave=False, disable=hide, unit=" steps", dynamic_ncols=True)
+
+    def title(self, epoch: int) -> str:
+        """What an epoch's line, and its bar, begin with."""
+        return f"epoch {epoch:>{len(str(self.args.epochs))}}/{self.args.epochs}"
 
     def count(self, loss: Tensor, samples: int, lr: float) -> None:
         """Keep the loss of one step over `samples` samples; --log-every such steps are read at once."""
@@ -102,21 +127,56 @@ class Logger:
     def log(self, epoch: int, **splits: dict[str, float]) -> None:
         """Record the metrics of a finished epoch, as `train/loss`, `val/loss` and so on."""
         values = {f"{split}/{name}": value for split, metrics in splits.items() for name, value in metrics.items()}
-        self.print(f"epoch {epoch + 1:>3}/{self.args.epochs}   {summary(values)}   {self.rate:,.0f} samples/s")
-        self.write({**values, "lr": self.lr, "samples_per_second": round(self.rate, 1)})
+        seconds = self.seconds()
+        rates = {"lr": self.lr, "samples_per_second": round(self.rate, 1), "seconds": round(seconds, 1)}
+        self.write({**values, **rates})
+        self.print_epoch(epoch + 1, {name: f"{value:.4g}" for name, value in values.items()})
         self.total, self.samples, self.logged = 0.0, 0, (0.0, 0)
-        if self.runtime.broadcast(self.drawing < 0.01 * (time.perf_counter() - self.began)):
+        if self.runtime.broadcast(self.drawing + self.last_drawing < 0.01 * seconds):
             self.show_pictures()
 
+    def print_epoch(self, epoch: int, cells: dict[str, str]) -> None:
+        """Print a row of the table of epochs, with a star where there was none better before it."""
+        cells = {**cells, "samples/s": f"{self.rate:,.0f}"}
+        if self.header_is_due:
+            self.print("\n" + " " * len(self.title(epoch)) + "".join(f"  {name:>8}" for name in cells))
+            self.header_is_due = False
+        row = "".join(f"  {cell:>{max(len(name), 8)}}" for name, cell in cells.items())
+        best = best_epoch(self.records, self.args.monitor, self.maximize).get("epoch") == epoch
+        self.print(f"{self.title(epoch)}{row}{'  *' if best else ''}")
+
     def finish(self, test: dict[str, float]) -> None:
-        """Record the test metrics, draw the final pictures, and say where everything is."""
+        """Record the test metrics, draw the final pictures, sum the run up, and say where everything is."""
         values = {f"test/{name}": value for name, value in test.items()}
         self.epoch = self.records[-1]["epoch"] if self.records else 0
-        self.write(values)
-        self.print(f"test   {summary(values)}")
-        for text in self.show_pictures():
-            self.print(text)
-        self.print(f"weights, metrics and pictures are in {self.folder}")
+        seconds = self.seconds()
+        self.write({**values, "seconds": round(seconds, 1)})
+        pictures = self.show_pictures()
+        speeds = [record["samples_per_second"] for record in self.records if "samples_per_second" in record]
+        speed = f", {median(speeds):,.0f} training samples/s" if speeds else ""
+        self.facts["time"] = f"{duration(seconds)}{speed}"
+        memory, where = peak_memory(self.runtime.device)
+        self.facts["peak memory"] = f"{max(self.runtime.gather(memory)) / 2**30:.2f} GiB of {where}"
+        best = best_epoch(self.records, self.args.monitor, self.maximize)
+        if self.runtime.rank == 0:
+            write_summary(self.folder, self.args, self.defaults, self.facts, best, values, pictures)
+        self.print_end(best, values, pictures)
+
+    def print_end(self, best: dict[str, Any], test: dict[str, float], pictures: list[str]) -> None:
+        """Print what was reached, where it is, and which commands go on from there."""
+        folder, monitor = self.folder, f"val/{self.args.monitor}"
+        lines = [("best", f"epoch {best['epoch']}, {monitor} {best[monitor]:.4g}")] if best else []
+        lines += [("test", ", ".join(f"{name} {value:.4g}" for name, value in test.items()))]
+        lines += [("time", self.facts["time"]), ("summary", str(folder / "summary.md"))]
+        lines += [("beside it", ", ".join(pictures))]
+        if best:
+            weights = shlex.quote(str(folder / "checkpoints" / "best.pt"))
+            lines += [("evaluate", f"python main.py --evaluate {weights}")]
+        if best and len(list(folder.parent.glob("*/metrics.jsonl"))) > 1:
+            lines += [("compare", f"python compare.py {shlex.quote(str(folder.parent))}/*")]
+        self.print("")
+        for name, text in lines:
+            self.print(f"{name:<12}{text}")
 
     def write(self, values: dict[str, Any]) -> None:
         """Append a record to metrics.jsonl, and show it on the dashboard."""
@@ -126,25 +186,31 @@ class Logger:
             self.dashboard.scalars(self.step, {"epoch": self.epoch, **values})
 
     def show_pictures(self) -> list[str]:
-        """Draw everything anew, and return the texts; all ranks take part, for the model's forward pass."""
-        began = time.perf_counter()
-        pictures = self.draw()
+        """Draw everything anew, and return the files' names; all ranks take part, for the model's forward pass."""
+        began, names = time.perf_counter(), []
         epochs = [record for record in self.records if "val/loss" in record]
-        if epochs:
-            pictures["curves"] = draw_curves(epochs, self.args.monitor, self.maximize)
+        curves = {"curves": draw_curves(epochs, self.args.monitor, self.maximize)} if epochs else {}
+        pictures = {**curves, **self.draw()}
         for name, picture in pictures.items() if self.runtime.rank == 0 else ():
+            names.append(f"{name}.txt" if isinstance(picture, str) else f"{name}.png")
             if isinstance(picture, str):
-                (self.folder / f"{name}.txt").write_text(picture, encoding="utf-8")
+                (self.folder / names[-1]).write_text(picture, encoding="utf-8")
             else:
-                picture.savefig(self.folder / f"{name}.png", dpi=150)
-                self.dashboard.picture(self.step, name, self.folder / f"{name}.png")
-        self.drawing += time.perf_counter() - began
-        return [picture for picture in pictures.values() if isinstance(picture, str)]
+                picture.savefig(self.folder / names[-1], dpi=150)
+                self.dashboard.picture(self.step, name, self.folder / names[-1])
+        self.last_drawing = time.perf_counter() - began
+        self.drawing += self.last_drawing
+        return names
+
+    def seconds(self) -> float:
+        """Seconds that the run has taken by now, in all its sessions."""
+        return self.earlier + time.perf_counter() - self.began
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs to go on with its records; ends the run where a loss is not a number."""
         self.read()
-        return {name: getattr(self, name) for name in ("step", "lr", "total", "samples", "logged", "records")}
+        names = ("step", "lr", "total", "samples", "logged", "records", "drawing", "last_drawing")
+        return {"earlier": self.seconds(), **{name: getattr(self, name) for name in names}}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the records; those that were written after this state will come again."""
@@ -162,28 +228,13 @@ def profiled(batches: Iterable[Any], path: Path) -> Iterator[Any]:
             profiler.step()
 
 
-def summary(values: dict[str, float]) -> str:
-    """Values in one line for the terminal."""
-    return "   ".join(f"{name} {value:.4g}" for name, value in values.items())
+def peak_memory(device: torch.device) -> tuple[int, str]:
+    """Return how many bytes were in use at most, and where: of the GPU, or else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device), "the GPU"
+    if sys.platform == "win32":
+        return 0, "the process (not measured on Windows)"
+    import resource  # Windows has no such module
 
-
-def draw_curves(epochs: list[dict[str, Any]], monitor: str, maximize: bool) -> Figure:
-    """Draw loss, the metric that chooses the best epoch, and learning rate over the epochs."""
-    names = ["loss", monitor, "lr"] if monitor != "loss" else ["loss", "lr"]
-    figure = Figure(figsize=(4 * len(names), 3.2), layout="constrained", facecolor="white")
-    for axes, name in zip(figure.subplots(1, len(names)), names, strict=True):
-        for key, color in ((f"train/{name}", "tab:blue"), (f"val/{name}", "tab:orange"), (name, "tab:gray")):
-            points = [(record["epoch"], record[key]) for record in epochs if key in record]
-            if points:
-                axes.plot(*zip(*points, strict=True), ".-", color=color, label=key)
-        if name == monitor:
-            best = (max if maximize else min)(epochs, key=lambda record: record[f"val/{name}"])
-            where, value = best["epoch"], best[f"val/{name}"]
-            axes.plot(where, value, "*", color="tab:red", markersize=12, label=f"best: {value:.4g}, epoch {where}")
-        if name == "loss" and all(record[key] > 0 for record in epochs for key in ("train/loss", "val/loss")):
-            axes.set_yscale("log")
-        axes.set(title="learning rate" if name == "lr" else name, xlabel="epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        axes.legend()
-    return figure
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, "the process"

@@ -35,7 +35,7 @@ from tracking import Logger
 def parse_arguments(argv: list[str] | None = None) -> Namespace:
     """Parse the command line; `python main.py --help` shows every option with its default."""
     parser = Parser(
-        usage="main.py [options]", allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        "main.py", "%(prog)s [options]", allow_abbrev=False, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     switch = argparse.BooleanOptionalAction
 
@@ -155,7 +155,7 @@ def get_logger(
 ) -> Logger:
     """Return what shows the run; its pictures are those of `model` on validation samples."""
     draw = partial(draw_pictures, runtime, model, val_loader, metrics)
-    return Logger(args, runtime, folder, higher_is_better(args, metrics), draw)
+    return Logger(args, parse_arguments([]), runtime, folder, higher_is_better(args, metrics), draw)
 
 
 def get_checkpoint(
@@ -163,16 +163,16 @@ def get_checkpoint(
 ) -> Checkpoint:
     """Return what saves and resumes the run: the model, and all other parts that have a state."""
     parts = {"model": runtime.unwrap(model), "scaler": runtime.scaler, **parts}
-    return Checkpoint(args, runtime, folder, higher_is_better(args, metrics), parts)
+    return Checkpoint(args, runtime, folder, higher_is_better(args, metrics)[args.monitor], parts)
 
 
-def higher_is_better(args: Namespace, metrics: MetricCollection) -> bool:
-    """Tell in which direction --monitor improves."""
+def higher_is_better(args: Namespace, metrics: MetricCollection) -> dict[str, bool]:
+    """Tell in which direction each metric improves that --monitor may name."""
     directions = {"loss": False} | {name: metric.higher_is_better for name, metric in metrics.items()}
-    names = [name for name, direction in directions.items() if direction is not None]
-    if args.monitor not in names:
-        raise UserError(f"--monitor {args.monitor}: choose from {', '.join(names)}")
-    return bool(directions[args.monitor])
+    known = {name: bool(direction) for name, direction in directions.items() if direction is not None}
+    if args.monitor not in known:
+        raise UserError(f"--monitor {args.monitor}: choose from {', '.join(known)}")
+    return known
 
 
 def train_one_epoch(

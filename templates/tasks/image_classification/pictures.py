@@ -2,7 +2,7 @@
 
 import torch
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
 from loader import Loader
@@ -34,9 +34,8 @@ def draw_pictures(
         axes.set_title(title if prediction == label else f"{title}, is {info['classes'][label]}", fontsize=8)
         axes.title.set_color("black" if prediction == label else "tab:red")
 
-    confusion = Figure(figsize=(6.5, 6.5), layout="constrained", facecolor="white")
-    axes = confusion.add_subplot()
-    many = len(info["classes"]) > 20
-    metrics["confusion_matrix"].plot(ax=axes, add_text=not many, labels=None if many else info["classes"], cmap="Blues")
-    axes.set_title("confusion matrix of the last evaluation")
-    return {"predictions": predicted, "confusion_matrix": confusion}
+    counts = metrics["confusion_matrix"].compute().cpu()
+    return {"predictions": predicted, "confusion_matrix": draw_confusion(counts, info["classes"])}
+
+
+# {% include "tasks/confusion_matrix.py" %}
