@@ -2,12 +2,11 @@
 
 import itertools
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-from cookiecutter.main import cookiecutter
 
 ROOT = Path(__file__).parent.parent
 CONTEXT = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
@@ -18,7 +17,14 @@ RAW_PROJECT = ROOT / "{{cookiecutter.project_slug}}"
 
 def render(answers: dict[str, str], output_dir: Path, hooks: bool = False, template: Path = ROOT) -> Path:
     """Render a project into `output_dir` and return its folder; unknown prompts are refused, which cookiecutter lets
-    pass."""
+    pass.
+
+    On a machine without cookiecutter, `RENDERED` names a folder of projects that were rendered beforehand.
+    """
+    if rendered := os.environ.get("RENDERED"):
+        return Path(shutil.copytree(Path(rendered) / name_of(answers), output_dir / "my_project"))
+    from cookiecutter.main import cookiecutter
+
     known = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
     if unknown := answers.keys() - known.keys():
         raise ValueError(f"no such prompts: {sorted(unknown)}")
@@ -27,8 +33,15 @@ def render(answers: dict[str, str], output_dir: Path, hooks: bool = False, templ
     )
 
 
+def name_of(answers: dict[str, str]) -> str:
+    """Return the name of the folder in which a project with these answers is rendered beforehand."""
+    return "-".join(value for _, value in sorted(answers.items())) or "default"
+
+
 def replay(answers: dict, file: Path, output_dir: Path, hooks: bool = True, template: Path = ROOT) -> Path:
     """Render a project from a file of answers, which cookiecutter takes as they are."""
+    from cookiecutter.main import cookiecutter
+
     defaults = {name: CHOICES[name][0] if name in CHOICES else "project" for name in PROMPTS}
     file.write_text(json.dumps({"cookiecutter": defaults | answers}), encoding="utf-8")
     return Path(cookiecutter(str(template), replay=str(file), output_dir=output_dir, accept_hooks=hooks))

@@ -4,6 +4,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,7 @@ class States:
             whole = divided_states(parts, options)
             self.group.on_rank_zero(write, {**states, "ema": whole["model"], **whole})
             return
+        states = deepcopy(states)  # as they are now, whatever the training changes until they are written
         self.finish_saving()
         if dist.is_initialized() and self.writers is None:
             self.writers = dist.new_group(backend="gloo")

@@ -20,7 +20,8 @@ def get_objective(args: Namespace) -> Objective:
     def objective(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor, Tensor]:
         images, masks = batch  # (batch, channels, height, width), (batch, height, width)
         logits = model(images)  # (batch, classes, height, width)
-        losses = F.cross_entropy(logits, masks, ignore_index=IGNORED, reduction="none")  # (batch, height, width)
+        rows = logits.permute(0, 2, 3, 1).flatten(0, 2)  # pixel by pixel, which is deterministic on a GPU, too
+        losses = F.cross_entropy(rows, masks.flatten(), ignore_index=IGNORED, reduction="none").view_as(masks)
         pixels = (masks != IGNORED).sum(dim=(1, 2)).clamp(min=1)  # a sample may have none that counts
         return (losses.sum(dim=(1, 2)) / pixels).mean(), logits, masks
 
