@@ -1,4 +1,4 @@
-"""Shows the run in ClearML: offline, until the environment says CLEARML_OFFLINE_MODE=0 or has a CLEARML_API_ACCESS_KEY."""
+"""Shows the run in ClearML: offline, until the environment says CLEARML_OFFLINE_MODE=0 or has a key to a server."""
 
 import os
 import queue
@@ -23,17 +23,19 @@ class Tracker:
         from clearml.binding.environ_bind import PatchOsFork
         from clearml.config.cache import SessionCache
 
-        self.appends = "CLEARML_API_ACCESS_KEY" in os.environ
+        task: Any = clearml.Task
+        default = "0" if "CLEARML_API_ACCESS_KEY" in os.environ else "1"
+        self.appends = os.environ.get("CLEARML_OFFLINE_MODE", default) == "0"
         if not self.appends:
             shutil.rmtree(folder / "clearml", ignore_errors=True)
-            clearml.Task.set_offline(True)
+            task.set_offline(True)
         SessionCache.SESSION_CACHE_FOLDER = os.environ["CLEARML_CACHE_DIR"]  # not the home folder
         vars(clearml.logger)["print"] = vars(clearml.task)["print"] = lambda *_, **__: None
-        clearml.Task._report_subprocess_enabled = False  # a fork of this process could hang
-        clearml.Task.set_random_seed(None)  # else it seeds torch, in the middle of the training
+        task._report_subprocess_enabled = False  # a fork of this process could hang
+        task.set_random_seed(None)  # else it seeds torch, in the middle of the training
         project, name = "{{ cookiecutter.project_slug }}", f"{folder.name}-{run_id[:6]}"
-        known = clearml.Task.get_tasks(project_name=project, task_name=f"^{name}$") if self.appends else []
-        self.task = clearml.Task.init(
+        known = task.get_tasks(project_name=project, task_name=f"^{name}$") if self.appends else []
+        self.task = task.init(
             project,
             name,
             reuse_last_task_id=False,

@@ -24,16 +24,15 @@ class Tracker:
         self.appends = "COMET_API_KEY" in os.environ
         if not self.appends:
             shutil.rmtree(folder / "comet", ignore_errors=True)
-        settings = comet_ml.ExperimentConfig(
-            name=folder.name, offline_directory=str(folder / "comet"), display_summary_level=0, auto_output_logging=False,
-            log_code=False, log_graph=False, log_env_details=False, log_git_metadata=False, log_git_patch=False,
-        )  # fmt: skip
+        unwanted = ("code", "graph", "env_details", "git_metadata", "git_patch")
+        settings: dict[str, Any] = {"display_summary_level": 0, "offline_directory": str(folder / "comet")}
+        settings |= {"auto_output_logging": False, "parse_args": False} | {f"log_{name}": False for name in unwanted}
         self.run = comet_ml.start(
             project=os.environ.get("COMET_PROJECT_NAME", "{{ cookiecutter.project_slug }}"),
             experiment_key=run_id,
             mode="get_or_create" if self.appends else "create",
             online=self.appends,
-            experiment_config=settings,
+            experiment_config=comet_ml.ExperimentConfig(name=folder.name, **settings),
         )
         self.run.log_parameters({name: str(value) for name, value in options.items()})
 
