@@ -205,16 +205,18 @@ class Runs:
 
     def start(self, project: Path, *options: object, **environment: str) -> int:
         output = project.parent / "output.txt"
-        output.unlink(missing_ok=True)
+        output.touch()
         environment |= {"HOME": str(project.parent / "home")}
         options = [*map(str, options), "--quiet"]
         return self.ask(project=str(project), output=str(output), environment=environment, options=options)
 
     def end(self, project: Path, child: int, code: int = 0) -> str:
         """Check how a run ends, and return what it has printed."""
-        found, output = self.ask(wait=child), (project.parent / "output.txt").read_text()
-        assert found == code, output
-        return output
+        found, output = self.ask(wait=child), project.parent / "output.txt"
+        text = output.read_text()
+        output.write_text("")
+        assert found == code, text
+        return text
 
     def run(self, project: Path, *options: object) -> str:
         return self.end(project, self.start(project, *options))
@@ -257,6 +259,10 @@ def expected(folder: Path) -> dict[str, list[tuple[int, float]]]:
     return comparable(scalars)
 
 
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoints" / "last.pt", weights_only=True)["model"]
+
+
 def comparable(scalars: dict[str, list[tuple[int, float]]]) -> dict[str, list[tuple[int, float]]]:
     """Return scalars as TensorBoard rounds them; not the number of the epoch, which comes again with the test."""
     own = ("epoch", "samples_per_second", "process duration")
@@ -271,15 +277,29 @@ def test_every_logger_has_a_reader():
     assert READERS.keys() == set(LOGGERS)
 
 
-def test_two_processes_leave_one_whole_run(project, runs, tmp_path):
-    folder, children = project / "runs" / "whole", []
+def train_in_two(runs: Runs, project: Path, folder: Path) -> dict[str, torch.Tensor]:
+    """Train in two processes, which print nothing, and return the weights."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    options, children = [*OPTIONS, "--epochs", 2, "--run-dir", folder], []
     for rank in "01":
-        options = [*OPTIONS, "--epochs", 2, "--run-dir", folder]
         children.append(runs.start(project, *options, RANK=rank, LOCAL_RANK=rank, **place))
     assert [runs.end(project, child) for child in children] == ["", ""]
+    return weights(folder)
+
+
+@pytest.fixture(scope="module")
+def weights_of_two(runs, tmp_path_factory):
+    """What two processes train without a logger."""
+    project = render({"logger": "none"}, tmp_path_factory.mktemp("two"))
+    return train_in_two(runs, project, project / "runs" / "run")
+
+
+def test_two_processes_leave_one_whole_run(project, runs, weights_of_two):
+    folder = project / "runs" / "whole"
+    found = train_in_two(runs, project, folder)
+    assert all(torch.equal(found[name], weights_of_two[name]) for name in weights_of_two)
     shown = READERS[project.parent.name](folder)
     assert comparable(shown.scalars) == expected(folder)
     assert len(shown.scalars["test/loss"]) == 1
@@ -321,11 +341,7 @@ def healthy(runs, tmp_path_factory):
     """A project that logs nowhere, and the weights that it trains."""
     project = render({"logger": "none"}, tmp_path_factory.mktemp("healthy"))
     assert runs.run(project, *OPTIONS, "--epochs", 1, "--run-dir", "runs/run") == ""
-    return weights(project)
-
-
-def weights(project: Path) -> dict[str, torch.Tensor]:
-    return torch.load(project / "runs" / "run" / "checkpoints" / "last.pt", weights_only=True)["model"]
+    return weights(project / "runs" / "run")
 
 
 @pytest.mark.parametrize(
@@ -351,7 +367,7 @@ def test_a_broken_logger_harms_nothing(runs, healthy, tmp_path, code, warning):
     file.write_text(f"{text}\n\n{code}\n")
     lines = runs.run(project, *OPTIONS, "--epochs", 1, "--run-dir", "runs/run").splitlines()
     assert len(lines) == 1 and re.match(f"warning: {warning}", lines[0]), lines
-    found = weights(project)
+    found = weights(project / "runs" / "run")
     assert found.keys() == healthy.keys() and all(torch.equal(found[name], healthy[name]) for name in found)
 
 

@@ -17,7 +17,7 @@ class Tracker:
 
     appends = True  # to what it has written before
 
-    def __init__(self, folder: Path, options: dict[str, Any], run_id: str):
+    def __init__(self, folder: Path, options: dict[str, Any], _run_id: str):
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer = SummaryWriter(folder / "tensorboard")
