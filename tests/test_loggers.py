@@ -317,6 +317,7 @@ def test_a_stopped_run_goes_on_as_the_same_run(project, runs):
     assert comparable(READERS[project.parent.name](folder).scalars) == expected(folder)
 
 
+@pytest.mark.parametrize("project", ["tensorboard", "mlflow", "trackio", "comet"], indirect=True)
 def test_a_killed_run_shows_nothing_twice(project, runs):
     folder = project / "runs" / "killed"
     epochs = runs.interrupt(project, folder, signal.SIGKILL, -signal.SIGKILL)
