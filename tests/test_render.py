@@ -159,7 +159,7 @@ def test_every_option_is_read(product):
 
 
 def test_every_import_is_required(product):
-    packages = {"sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml"}
+    packages = {"sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml", "comet_ml": "comet-ml"}
     for project in covering(product):
         required = tomllib.loads(project.files["pyproject.toml"])
         names = [*required["project"]["dependencies"], *required["dependency-groups"]["dev"]]

@@ -72,7 +72,9 @@ class Logger:
             resources, path = self.runtime.resources, self.folder / "metrics.jsonl"
             self.file = resources.enter_context(path.open("w", encoding="utf-8"))
             self.file.writelines(json.dumps(record) + "\n" for record in self.records)
-            self.dashboard = Dashboard(self.folder, vars(self.args), self.step)
+            self.dashboard = Dashboard(self.folder, vars(self.args))
+            for record in self.records:  # of a resumed run; the dashboard leaves out what it has shown
+                self.show(record)
             resources.callback(self.dashboard.finish)
 
     def progress(self, batches: Iterable[Any], epoch: int, done: int, total: int) -> Iterable[Any]:
@@ -183,7 +185,10 @@ class Logger:
         self.records.append({"epoch": self.epoch, "step": self.step, **values})
         if self.runtime.rank == 0:
             print(json.dumps(self.records[-1]), file=self.file, flush=True)
-            self.dashboard.scalars(self.step, {"epoch": self.epoch, **values})
+            self.show(self.records[-1])
+
+    def show(self, record: dict[str, Any]) -> None:
+        self.dashboard.scalars(record["step"], {name: value for name, value in record.items() if name != "step"})
 
     def show_pictures(self) -> list[str]:
         """Draw everything anew, and return the files' names; all ranks take part, for the model's forward pass."""

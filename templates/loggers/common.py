@@ -1,30 +1,66 @@
 class Dashboard:
-    """Calls the tracker in a thread of its own: one that fails, waits or hangs never holds up the training."""
+    """Calls the tracker in a thread of its own: one that fails, waits or hangs never holds up the training.
 
-    def __init__(self, folder: Path, options: dict[str, Any], step: int):
-        self.calls: queue.Queue[tuple[Any, ...]] = queue.Queue()
-        self.thread = threading.Thread(target=self.work, args=(folder, options, step), daemon=True)
+    A resumed run tells all its records again, from the first one; the tracker gets those that it has not had yet.
+    """
+
+    def __init__(self, folder: Path, options: dict[str, Any]):
+        self.calls: queue.Queue[tuple[Any, ...] | None] = queue.Queue()
+        self.records = 0
+        self.thread = threading.Thread(target=self.work, args=(folder, options), daemon=True)
         self.thread.start()
 
-    def work(self, *options: Any) -> None:
+    def work(self, folder: Path, options: dict[str, Any]) -> None:
         try:
-            tracker = Tracker(*options)
-            while True:
-                method, *arguments = self.calls.get()
-                getattr(tracker, method)(*arguments)
-                if method == "finish":
-                    return
-        except Exception as error:
-            print(f"warning: the logger failed; the run goes on without it: {error!r}", file=sys.stderr)
+            path = folder / "logger_id.txt"
+            if not path.exists():
+                path.write_text(uuid.uuid4().hex, encoding="utf-8")
+            tracker = Tracker(folder, options, path.read_text(encoding="utf-8"))
+            mode = "a+" if tracker.appends else "w+"
+            with (folder / "logger_records.txt").open(mode, encoding="utf-8") as file:
+                file.seek(0)
+                taken = set(file.read().splitlines())
+                for key, method, *arguments in iter(self.calls.get, None):
+                    if key not in taken:
+                        print(key, file=file, flush=True)  # first: killed here, it rather misses one than has it twice
+                        getattr(tracker, method)(*arguments)
+            tracker.finish()
+        except ModuleNotFoundError as error:
+            package = str(error.name).split(".")[0]
+            warn(f"the logger needs a package, the run goes on without it: pip install {package}")
+        except (Exception, SystemExit) as error:
+            warn(f"the logger failed, the run goes on without it: {' '.join(repr(error).split())}")
+
+    def call(self, key: str, method: str, *arguments: Any) -> None:
+        if self.thread.is_alive():
+            self.calls.put((key, method, *arguments))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        self.calls.put(("scalars", step, values))
+        self.records += 1
+        self.call(f"{self.records}", "scalars", step, values)
 
     def picture(self, step: int, name: str, path: Path) -> None:
-        self.calls.put(("picture", step, name, path))
+        if self.calls.qsize() < 1000:  # a logger that hangs must not fill the memory
+            image = (255 * imread(path)[..., :3]).round().astype("uint8")  # (height, width, RGB)
+            self.call(f"{self.records} {name}", "picture", step, name, image)
 
     def finish(self, seconds: float = 30) -> None:
-        self.calls.put(("finish",))
+        """Wait for the tracker; also where its package has threads and exit handlers that hang, the process ends."""
+        self.calls.put(None)
         self.thread.join(seconds)
         if self.thread.is_alive():
-            print(f"warning: the logger was not done {seconds} s after the end and was left", file=sys.stderr)
+            warn(f"the logger was not done {seconds} s after the end, and was left")
+        error = sys.exc_info()[1]
+        code = error.code if isinstance(error, SystemExit) else int(error is not None)
+        threading.Thread(target=leave, args=(code,), daemon=True).start()
+
+
+def leave(code: Any, seconds: float = 10) -> None:
+    """End the process some seconds after its main thread."""
+    threading.main_thread().join()
+    time.sleep(seconds)
+    os._exit(code if isinstance(code, int) else 1)
+
+
+def warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import Any
 class Dashboard:
     """Shows nothing; give these methods a body to send the run wherever you like."""
 
-    def __init__(self, folder: Path, options: dict[str, Any], step: int):
+    def __init__(self, folder: Path, options: dict[str, Any]):
         pass
 
     def scalars(self, step: int, values: dict[str, float]) -> None:

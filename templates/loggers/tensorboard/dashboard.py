@@ -1,8 +1,11 @@
 """Shows the run in TensorBoard: `tensorboard --logdir runs`."""
 
+import os
 import queue
 import sys
 import threading
+import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +13,24 @@ from matplotlib.image import imread
 
 
 class Tracker:
-    """Writes TensorBoard's event files into the run folder; a resumed run replaces what it repeats."""
+    """Writes TensorBoard's event files into the run folder."""
 
-    def __init__(self, folder: Path, options: dict[str, Any], step: int):
+    appends = True  # to what it has written before
+
+    def __init__(self, folder: Path, options: dict[str, Any], _run_id: str):
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(folder / "tensorboard", purge_step=step + 1)
-        self.writer.add_text("options", "\n".join(f"    {name}: {value}" for name, value in options.items()), step)
+        self.writer = SummaryWriter(folder / "tensorboard")
+        self.writer.add_text("options", "\n".join(f"    {name}: {value}" for name, value in options.items()))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
+        self.writer.flush()
 
-    def picture(self, step: int, name: str, path: Path) -> None:
-        self.writer.add_image(name, imread(path), step, dataformats="HWC")
+    def picture(self, step: int, name: str, image: Any) -> None:
+        self.writer.add_image(name, image, step, dataformats="HWC")
+        self.writer.flush()
 
     def finish(self) -> None:
         self.writer.close()
