@@ -56,8 +56,11 @@ def copy_template(folder: Path) -> Path:
 
 
 def all_answers() -> list[dict[str, str]]:
-    """Return every combination of choices."""
-    return [dict(zip(CHOICES, answers, strict=True)) for answers in itertools.product(*CHOICES.values())]
+    """Return every combination of choices, but of the licenses, on which no other file depends, each one once."""
+    first, *others = CHOICES["license"]
+    choices = CHOICES | {"license": [first]}
+    combinations = [dict(zip(choices, answers, strict=True)) for answers in itertools.product(*choices.values())]
+    return combinations + [combinations[0] | {"license": other} for other in others]
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from rendering import render
-from test_training import OPTIONS, records, run, same_weights, start
+from running import OPTIONS, records, run, same_weights, start
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 from rendering import CHOICES, name_of, render
+from running import records, same_weights
 from test_processes import OPTIONS, observe
-from test_training import records, same_weights
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from rendering import CHOICES, render
-from test_training import FAST, records, run, same_weights, start, step_losses
+from running import FAST, records, run, same_weights, start, step_losses
 
 STEPS = 20
 OPTIONS = {  # without what depends on the process that draws it
