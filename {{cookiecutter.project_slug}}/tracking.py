@@ -89,7 +89,7 @@ class Logger:
 
     def title(self, epoch: int) -> str:
         """What an epoch's line, and its bar, begin with."""
-        return f"epoch {epoch:>{len(str(self.args.epochs))}}/{self.args.epochs}"
+        return f"epoch {str(epoch).rjust(len(str(self.args.epochs)))}/{self.args.epochs}"
 
     def count(self, loss: Tensor, samples: int, lr: float) -> None:
         """Keep the loss of one step over `samples` samples; --log-every such steps are read at once."""
@@ -143,7 +143,7 @@ class Logger:
         if self.header_is_due:
             self.print("\n" + " " * len(self.title(epoch)) + "".join(f"  {name:>8}" for name in cells))
             self.header_is_due = False
-        row = "".join(f"  {cell:>{max(len(name), 8)}}" for name, cell in cells.items())
+        row = "".join("  " + cell.rjust(max(len(name), 8)) for name, cell in cells.items())
         best = best_epoch(self.records, self.args.monitor, self.maximize).get("epoch") == epoch
         self.print(f"{self.title(epoch)}{row}{'  *' if best else ''}")
 
@@ -215,7 +215,7 @@ class Logger:
         """What a resumed run needs to go on with its records; ends the run where a loss is not a number."""
         self.read()
         names = ("step", "lr", "total", "samples", "logged", "records", "drawing", "last_drawing")
-        return {"earlier": self.seconds(), **{name: getattr(self, name) for name in names}}
+        return dict({name: getattr(self, name) for name in names}, earlier=self.seconds())
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on with the records; those that were written after this state will come again."""
