@@ -36,3 +36,12 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> list[Project]:
     """One project for every combination of choices. Read them, but write nothing into them."""
     folder = tmp_path_factory.mktemp("product")
     return [Project(answers, render(answers, folder / str(number))) for number, answers in enumerate(all_answers())]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the tables that tests have recorded, also those of tests that passed."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            for name, value in report.user_properties if report.when == "call" else ():
+                if name == "table":
+                    terminalreporter.write_line(f"\n{value}")

@@ -78,7 +78,7 @@ def without_batch_norm(project: Path) -> Path:
 
 
 @pytest.mark.parametrize("task", CHOICES["task"])
-def test_processes_and_parts_train_like_one(tmp_path, task):
+def test_processes_and_parts_train_like_one(tmp_path, task, record_property):
     projects = {
         backend: without_batch_norm(
             render({"task": task, "distributed": backend, "logger": "none"}, tmp_path / backend)
@@ -93,10 +93,11 @@ def test_processes_and_parts_train_like_one(tmp_path, task):
         "2 x FSDP2": observe(projects["fsdp"], tmp_path / "3", *options, processes=2),
     }
     losses = [run[0] for run in runs.values()]
-    print(f"\n{task}\nstep" + "".join(f"{name:>14}" for name in runs) + "    difference")
+    table = [f"{task}: losses", "step" + "".join(f"{name:>14}" for name in runs) + "    difference"]
     for step, (one, *others) in enumerate(zip(*losses, strict=True), 1):
         difference = max(abs(other - one) / abs(one) for other in others)
-        print(f"{step:>4}" + "".join(f"{loss:>14.7f}" for loss in (one, *others)) + f"{difference:>14.1e}")
+        table.append(f"{step:>4}" + "".join(f"{loss:>14.7f}" for loss in (one, *others)) + f"{difference:>14.1e}")
+    record_property("table", "\n".join(table))
     for one in losses[1:]:
         assert one == pytest.approx(losses[0], rel=1e-4, abs=0)
     for name, (_, samples, number) in runs.items():
