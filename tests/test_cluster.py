@@ -19,16 +19,21 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for proce
 BIN = Path(sys.executable).parent
 ARGUMENTS = [*OPTIONS[:3], "--model", "mlp", "--epochs", "12", "--save-every", "5", "--log-every", "2"]
 
-# What the two commands of SLURM do here: `srun` starts its command once for each of two nodes, and passes on SIGTERM.
+# What the commands of SLURM do here: `srun` starts its command once for each of two nodes, and turns SIGTERM into
+# SIGKILL, as the real one does; `scancel` sends a signal to what srun has started.
 SRUN = """#!/usr/bin/env bash
 while [[ $1 == --* ]]; do shift; done
 "$@" & first=$!
 "$@" & second=$!
-trap 'kill -TERM $first $second; wait $first; wait $second; exit 143' TERM
+echo $first $second > step
+trap 'kill -KILL $first $second; exit 143' TERM
 wait $first && wait $second
 """
 SCONTROL = """#!/usr/bin/env bash
 if [[ $1 == show ]]; then echo localhost; echo localhost; else echo "$@" >> requeued; fi
+"""
+SCANCEL = """#!/usr/bin/env bash
+[[ $1 == --signal=TERM && $2 == "$SLURM_JOB_ID" ]] && kill -TERM $(< step)
 """
 
 
@@ -145,11 +150,15 @@ def test_killed_torchrun_leaves_no_orphan(project):
 
 
 def test_slurm_script_is_queued_again_and_goes_on(project, whole, tmp_path):
-    for name, text in {"srun": SRUN, "scontrol": SCONTROL}.items():
+    for name, text in {"srun": SRUN, "scontrol": SCONTROL, "scancel": SCANCEL}.items():
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     variables = environment(
-        SLURM_JOB_NAME="job", SLURM_JOB_ID=free_port(), SLURM_NNODES=2, SLURM_JOB_NODELIST="localhost,localhost"
+        SLURM_JOB_NAME="job",
+        SLURM_JOB_ID=free_port(),
+        SLURM_NNODES=2,
+        SLURM_CPUS_PER_TASK=1,
+        SLURM_JOB_NODELIST="localhost,localhost",
     )
     variables["PATH"] = f"{tmp_path}:{variables['PATH']}"
     folder = project / "runs" / f"job-{variables['SLURM_JOB_ID']}"

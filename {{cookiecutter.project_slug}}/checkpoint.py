@@ -173,12 +173,18 @@ class Checkpoint:
 
     def read_newest(self) -> tuple[Path, dict[str, Any]]:
         """Read the newest checkpoint that is whole; an empty one where there is none."""
-        paths = [path for path in (self.folder / "last.pt", self.folder / "previous.pt") if path.exists()]
+        last, previous = self.folder / "last.pt", self.folder / "previous.pt"
+        paths = [path for path in (last, previous) if path.exists()]
         for path in paths:
             try:
-                return self.folder, load(path)
+                state = load(path)
             except UserError as error:
                 print(f"warning: {error}", file=sys.stderr)
+                continue
+            if path != paths[0]:  # else the next save would put the damaged one in the place of the whole one
+                os.replace(last, last.with_suffix(".damaged"))
+                os.replace(previous, last)
+            return self.folder, state
         if paths:
             raise UserError(f"no checkpoint in {self.folder} is whole; start anew with another --run-dir")
         return self.folder, {}

@@ -70,7 +70,8 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default="compare.png", help="where to draw; by default compare.png")
     args = parser.parse_args()
 
-    runs, problems = read_runs(args.runs)
+    folders = [folder for folder in args.runs if (folder / "config.json").exists()]  # and not a logger's own files
+    runs, problems = read_runs(folders or args.runs)
     if not runs:
         parser.error(problems[0])
     metric = args.sort or f"val/{runs[0].monitor}"

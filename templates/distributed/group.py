@@ -4,7 +4,9 @@ class Group:
     device: torch.device
 
     def __init__(self, args: Namespace):
-        self.launched = "MASTER_ADDR" in os.environ  # by torchrun, or by what sets the same variables
+        variables = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+        self.launched = variables <= os.environ.keys()  # by torchrun, or by what sets the same variables
+        self.timeout = timedelta(seconds=args.dist_timeout)
         self.rank = int(os.environ["RANK"]) if self.launched else 0
         self.local_rank = int(os.environ.get("LOCAL_RANK", 0)) if self.launched else 0
         self.world_size = int(os.environ["WORLD_SIZE"]) if self.launched else 1
@@ -18,15 +20,14 @@ class Group:
         if self.device.type == "cpu":
             share_cores(int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         cuda = self.device.type == "cuda"
-        timeout = timedelta(seconds=args.dist_timeout)
         backend, device = ("nccl", self.device) if cuda else ("gloo", None)
-        store, rank, world_size = next(rendezvous("env://", timeout=timeout))
+        store, rank, world_size = next(rendezvous("env://", timeout=self.timeout))
         if os.environ.get("GROUP_WORLD_SIZE") == "1":  # started again, its processes must not look for those that died
             store = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
         dist.init_process_group(
-            backend, store=store, rank=rank, world_size=world_size, timeout=timeout, device_id=device
+            backend, store=store, rank=rank, world_size=world_size, timeout=self.timeout, device_id=device
         )
-        self.cpu_group: Any = dist.new_group(backend="gloo", timeout=timeout)  # between CPUs, past the GPUs
+        self.cpu_group: Any = dist.new_group(backend="gloo", timeout=self.timeout)  # between CPUs, past the GPUs
         self.flag = torch.zeros(1, dtype=torch.int64)
         self.pending: dist.Work | None = None
 

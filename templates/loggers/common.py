@@ -6,7 +6,7 @@ class Dashboard:
 
     def __init__(self, folder: Path, options: dict[str, Any]):
         self.calls: queue.Queue[tuple[Any, ...] | None] = queue.Queue()
-        self.records = 0
+        self.key = ""  # of the last record
         self.thread = threading.Thread(target=self.work, args=(folder, options), daemon=True)
         self.thread.start()
 
@@ -16,8 +16,8 @@ class Dashboard:
             if not path.exists():
                 path.write_text(uuid.uuid4().hex, encoding="utf-8")
             tracker = Tracker(folder, options, path.read_text(encoding="utf-8"))
-            mode = "a+" if tracker.appends else "w+"
-            with (folder / "logger_records.txt").open(mode, encoding="utf-8") as file:
+            records = folder / "logger_records.txt" if tracker.appends else os.devnull
+            with open(records, "a+", encoding="utf-8") as file:
                 file.seek(0)
                 taken = set(file.read().splitlines())
                 for key, method, *arguments in iter(self.calls.get, None):
@@ -36,13 +36,13 @@ class Dashboard:
             self.calls.put((key, method, *arguments))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        self.records += 1
-        self.call(f"{self.records}", "scalars", step, values)
+        self.key = f"{step} {' '.join(sorted(values))}"
+        self.call(self.key, "scalars", step, values)
 
     def picture(self, step: int, name: str, path: Path) -> None:
         if self.calls.qsize() < 1000:  # a logger that hangs must not fill the memory
             image = (255 * imread(path)[..., :3]).round().astype("uint8")  # (height, width, RGB)
-            self.call(f"{self.records} {name}", "picture", step, name, image)
+            self.call(f"{self.key} {name}", "picture", step, name, image)
 
     def finish(self, seconds: float = 30) -> None:
         """Wait for the tracker; also where its package has threads and exit handlers that hang, the process ends."""

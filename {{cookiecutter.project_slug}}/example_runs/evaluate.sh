@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
 # Test the best weights of the newest run, with the options it was trained with.
 # Takes seconds; expect the test metrics that the run itself has printed at its end.
-newest=$(ls -td runs/*/ | head -n 1)
-python main.py --evaluate "${newest}checkpoints/best.pt" "$@"
+newest=$(ls -t runs/*/checkpoints/best.pt | head -n 1)
+python main.py --evaluate "$newest" "$@"

@@ -47,10 +47,11 @@ class Processes(Group):
 
     def place(self, model: nn.Module, args: Namespace) -> nn.Module:
         """Bring `model` to its device, and divide it between the processes."""
-        model = self.sync_batch_norm(model.to(self.device), args)  # not channels_last, which FSDP2 does not divide
-        if self.launched:
-            mesh = init_device_mesh(self.device.type, (self.world_size,))
-            shard(model, mesh, {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision))
+        model = self.sync_batch_norm(model, args)
+        if not self.launched:
+            return model.to(self.device)
+        mesh = init_device_mesh(self.device.type, (self.world_size,))
+        shard(model, mesh, {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.precision))  # block by block
         return model
 
     def wrap(self, model: nn.Module, args: Namespace) -> nn.Module:

@@ -4,6 +4,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from options import UserError
@@ -71,7 +73,11 @@ def load_states(parts: dict[str, Any], states: dict[str, Any], folder: Path) -> 
         reader = dcp.FileSystemReader(folder / states["shards"])
         averaged = any(name.startswith("ema.") for name in reader.read_metadata().state_dict_metadata)
         stored = {"model" if name == "ema" and not averaged else name: state for name, state in own.items()}
-        dcp.load(stored, storage_reader=reader, no_dist=not dist.is_initialized())  # into the tensors of `own`
+        try:
+            dcp.load(stored, storage_reader=reader, no_dist=not dist.is_initialized())  # into the tensors of `own`
+        except dcp.CheckpointException:
+            where = folder / states["shards"]
+            raise UserError(f"{where} is damaged; without last.pt, a run goes on from previous.pt") from None
         states = {**states, "ema": own.get("model"), **own}
     for name, part in parts.items():
         if name == "optimizer":
@@ -84,9 +90,9 @@ def load_states(parts: dict[str, Any], states: dict[str, Any], folder: Path) -> 
 
 def remove_strays(folder: Path) -> None:
     """Remove the folders of shards that no checkpoint in `folder` names."""
-    files = [torch.load(path, map_location="cpu", weights_only=True) for path in folder.glob("*.pt")]
+    files = [torch.load(path, mmap=True, map_location="cpu", weights_only=True) for path in folder.glob("*.pt")]
     for stray in set(folder.glob("shards-*")) - {folder / file.get("shards", "") for file in files}:
-        shutil.rmtree(stray)
+        shutil.rmtree(stray, ignore_errors=True)
 
 
 class States:
@@ -94,14 +100,15 @@ class States:
 
     def __init__(self, group: Any, sharded: bool):
         self.group, self.sharded = group, sharded
-        self.saving: Callable[[], None] | None = None  # finishes what is being written meanwhile
+        self.saving: Future[None] | None = None  # what is being written meanwhile
+        self.thread = ThreadPoolExecutor(1)
         self.writers: Any = None  # a process group of their own for the threads that write
 
     def save(self, folder: Path, parts: dict[str, Any], write: Callable[[dict[str, Any]], None]) -> None:
         """Give the states of all parts to `write`, on rank 0, where what is divided comes together.
 
         Where `sharded`, each process writes its shards to a folder in `folder` while the training goes on, and `write`
-        gets the name of that when it is complete, at the latest before the next save.
+        gets the name of that as soon as it is complete.
         """
         states = {name: part.state_dict() for name, part in parts.items() if name not in DIVIDED}
         if not self.sharded:
@@ -109,33 +116,40 @@ class States:
             whole = divided_states(parts, options)
             self.group.on_rank_zero(write, {**states, "ema": whole["model"], **whole})
             return
+        weights = [
+            tensor.to_local() if isinstance(tensor, DTensor) else tensor for tensor in parts["model"].parameters()
+        ]
+        if not all(self.group.gather(all(bool(tensor.isfinite().all()) for tensor in weights))):
+            raise UserError("the weights have become infinite or NaN: try a lower --lr, or --clip")
         states = deepcopy(states)  # as they are now, whatever the training changes until they are written
         self.finish_saving()
         if dist.is_initialized() and self.writers is None:
-            self.writers = dist.new_group(backend="gloo")
+            self.writers = dist.new_group(backend="gloo", timeout=self.group.timeout)
         shards = folder / self.group.broadcast(f"shards-{time.time_ns()}")
         pending: Any = dcp.async_save(
             divided_states(parts),  # copied before this returns
             checkpoint_id=shards,
             process_group=self.writers,
+            planner=dcp.DefaultSavePlanner(dedup_save_to_lowest_rank=True),  # what all have alike is rank 0's
             no_dist=not dist.is_initialized(),
         )
 
-        def finish() -> None:
-            try:
-                pending.result()
-            except (OSError, RuntimeError) as error:
-                raise UserError(f"cannot write {shards}: {error}") from None
-            self.group.on_rank_zero(write, {**states, "shards": shards.name})
-            self.group.on_rank_zero(remove_strays, folder)
+        def commit() -> None:
+            pending.result()  # on rank 0, this means that all ranks are done
+            if self.group.rank == 0:
+                write({**states, "shards": shards.name})
+                remove_strays(folder)
 
-        self.saving = finish
+        self.saving = self.thread.submit(commit)
 
     def finish_saving(self) -> None:
-        """Wait for the shards that are being written, and name them in a checkpoint."""
+        """Wait for what is being written; end the run where that has failed on any rank."""
         if self.saving is not None:
-            finish, self.saving = self.saving, None
-            finish()
+            saving, self.saving = self.saving, None
+            error = saving.exception()
+            errors = [text for text in self.group.gather(str(error or "")) if text]
+            if errors:
+                raise UserError(f"cannot write the shards: {errors[0].strip().splitlines()[-1]}")
 
     def load(self, parts: dict[str, Any], read: Callable[[], tuple[Path, dict[str, Any]]]) -> dict[str, Any]:
         """Put the states that `read` finds, on rank 0, back into the parts; return all that it found."""
