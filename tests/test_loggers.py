@@ -224,8 +224,7 @@ class Runs:
     def interrupt(self, project: Path, folder: Path, number: int, code: int) -> int:
         """Send a signal to a run when its logger has taken some records; return up to which epoch to go on."""
         child = self.start(project, *OPTIONS, "--epochs", 10**6, "--save-every", 7, "--run-dir", folder)
-        taken = folder / "logger_records.txt"
-        while not taken.exists() or len(taken.read_text().splitlines()) < 10:
+        while len("".join(path.read_text() for path in folder.glob("logger_records*.txt")).splitlines()) < 10:
             os.kill(child, 0)
             time.sleep(0.01)
         os.kill(child, number)

@@ -16,8 +16,8 @@ class Dashboard:
             if not path.exists():
                 path.write_text(uuid.uuid4().hex, encoding="utf-8")
             tracker = Tracker(folder, options, path.read_text(encoding="utf-8"))
-            records = folder / "logger_records.txt" if tracker.appends else os.devnull
-            with open(records, "a+", encoding="utf-8") as file:
+            name, mode = ("logger_records.txt", "a+") if tracker.appends else ("logger_records_offline.txt", "w+")
+            with (folder / name).open(mode, encoding="utf-8") as file:
                 file.seek(0)
                 taken = set(file.read().splitlines())
                 for key, method, *arguments in iter(self.calls.get, None):
