@@ -3,6 +3,7 @@
 import re
 import shutil
 import time
+import warnings
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import deepcopy
@@ -27,6 +28,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from options import UserError
 
+warnings.filterwarnings("ignore", message="torch.distributed is disabled")  # by a single process
 DIVIDED = ("model", "ema", "optimizer")  # the parts of a run that are divided
 
 
