@@ -112,7 +112,7 @@ def fsdp(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("options", [[], ["--sharded-checkpoints"]], ids=["whole", "sharded"])
 def test_weights_go_from_many_processes_to_one_and_back(fsdp, tmp_path, options):
-    options = [*FAST, "--epochs", "3", "--ema", "0.9", "--save-every", "5", *options]
+    options = [*FAST, "--epochs", "3", "--ema", "0.9", "--save-every", "10", *options]
     run(fsdp, *options, "--run-dir", tmp_path / "two", processes=2)
     best = tmp_path / "two" / "checkpoints" / "best.pt"
     run(fsdp, "--evaluate", best, "--run-dir", tmp_path / "evaluated", "--quiet")
@@ -142,7 +142,7 @@ def test_weights_of_one_process_go_on_in_two(tmp_path):
 
 @pytest.mark.parametrize("options", [[], ["--sharded-checkpoints"]], ids=["whole", "sharded"])
 def test_stopped_shards_resume_exactly(fsdp, tmp_path, options):
-    options = [*FAST, "--epochs", "30", "--save-every", "5", "--ema", "0.9", *options]
+    options = [*FAST, "--epochs", "10", "--save-every", "5", "--ema", "0.9", *options]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(fsdp, *options, "--run-dir", whole, processes=2)
     for number in (signal.SIGTERM, signal.SIGKILL):
