@@ -264,7 +264,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def comparable(scalars: dict[str, list[tuple[int, float]]]) -> dict[str, list[tuple[int, float]]]:
     """Return scalars as TensorBoard rounds them; not the number of the epoch, which comes again with the test."""
-    own = ("epoch", "samples_per_second", "process duration")
+    own = ("epoch", "samples_per_second", "seconds", "process duration")
     return {
         name: [(step, struct.unpack("f", struct.pack("f", value))[0]) for step, value in series]
         for name, series in scalars.items()

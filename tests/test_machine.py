@@ -133,12 +133,15 @@ THREADS = """
 import os, sys
 os.sched_getaffinity = lambda _process: range(8)  # the cores of a larger machine
 import torch, runtime, utils
-for case in sys.argv[1:] or [os.environ["LOCAL_WORLD_SIZE"] + " " + os.environ["OMP_NUM_THREADS"]]:
-    os.environ["LOCAL_WORLD_SIZE"], os.environ["OMP_NUM_THREADS"] = case.split()
-    torch.set_num_threads(5)
+if not sys.argv[1:]:  # under torchrun
     with runtime.start(utils.parse_arguments(["--device", "cpu"])) as here:
         if here.rank == 0:
             print(torch.get_num_threads())
+for case in sys.argv[1:]:
+    processes, os.environ["OMP_NUM_THREADS"] = case.split()
+    torch.set_num_threads(5)
+    runtime.share_cores(int(processes))
+    print(torch.get_num_threads())
 """
 needs_affinity = pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not tell")
 

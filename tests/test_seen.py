@@ -219,7 +219,7 @@ with runtime.start(args) as here:
     for session in range(3):
         logger = tracking.Logger(args, args, here, Path("drawn"), {"accuracy": True}, draw)
         logger.folder.mkdir(exist_ok=True)
-        logger.file, logger.dashboard = open("drawn/metrics.jsonl", "a"), tracking.Dashboard(logger.folder, {}, 0)
+        logger.file, logger.dashboard = open("drawn/metrics.jsonl", "a"), tracking.Dashboard(logger.folder, {})
         logger.load_state_dict(state or {})
         for epoch in range(40 * session, 40 * session + 40):
             logger.progress([], epoch, 0, 1)

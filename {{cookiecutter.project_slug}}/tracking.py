@@ -188,7 +188,9 @@ class Logger:
             self.show(self.records[-1])
 
     def show(self, record: dict[str, Any]) -> None:
-        self.dashboard.scalars(record["step"], {name: value for name, value in record.items() if name != "step"})
+        """Show a record on the dashboard, which has a clock of its own."""
+        values = {name: value for name, value in record.items() if name not in ("step", "seconds")}
+        self.dashboard.scalars(record["step"], values)
 
     def show_pictures(self) -> list[str]:
         """Draw everything anew, and return the files' names; all ranks take part, for the model's forward pass."""

@@ -47,7 +47,8 @@ class Tracker:
         )
         PatchOsFork._current_task = None  # processes that load data have nothing to report
         self.task.set_initial_iteration(0)
-        self.task.set_parameters_as_dict({"options": {name: str(value) for name, value in options.items()}})
+        texts = {name: str(value) for name, value in options.items()}
+        self.task.set_parameters_as_dict({"options": texts})
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
