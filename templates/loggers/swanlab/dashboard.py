@@ -49,9 +49,8 @@ class Tracker:
             with closing(sqlite3.connect(home / "runs.swanlab")) as database, database:
                 database.execute("pragma foreign_keys = on")
                 database.execute("delete from experiment where run_id = ?", [folder.name])
-                database.execute(
-                    "delete from chart where id not in (select chart_id from source)"
-                )  # would be in the way
+                # charts and sections that no run is shown in any more keep SwanLab from making them anew
+                database.execute("delete from chart where id not in (select chart_id from source)")
                 database.execute("delete from namespace where id not in (select namespace_id from display)")
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
