@@ -36,7 +36,7 @@ lines = [
     "    python main.py",
 ]
 if ANSWERS["distributed"] != "none" and ANSWERS["hardware"] != "cpu":
-    lines += ["", "and on all GPUs of a machine:", "", "    torchrun --nproc-per-node gpu main.py"]
+    lines += ["", "and on all GPUs of a machine:", "", "    torchrun --standalone --nproc-per-node gpu main.py"]
 
 # A terminal that lacks a character of the path is no reason to fail, which would remove the project again.
 sys.stdout.reconfigure(errors="replace")

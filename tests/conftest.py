@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from rendering import RAW_PROJECT, Project, all_answers, render
 
+# The tests train small models, which more threads only slow down; and the last bits of a result go by their number.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def cookiecutter_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:

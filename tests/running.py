@@ -1,8 +1,12 @@
 """Run rendered projects, and read what they leave."""
 
+import functools
 import json
+import os
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import torch
@@ -12,19 +16,70 @@ FAST = ["--device", "cpu", "--quiet", "--model", "mlp", "--no-augment", "--label
 OPTIONS = ["--device", "cpu", "--quiet", "--epochs", "8", "--save-every", "3", "--log-every", "2", "--ema", "0.9"]
 
 
-def start(project: Path, *options: object, processes: int = 1, **keywords) -> subprocess.Popen:
-    """Start main.py in one process, or in several under torchrun."""
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *(launcher if processes > 1 else []), "main.py", *map(str, options)]
-    return subprocess.Popen(command, cwd=project, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **keywords)
+class Forks:
+    """Starts Python programs in forks of a process that has imported the slow packages; `forks.py` is its other end."""
+
+    def __init__(self):
+        command = [sys.executable, Path(__file__).with_name("forks.py")]
+        threads = os.environ | {"OMP_NUM_THREADS": "1"}  # in each fork, whatever its own environment says
+        self.server = subprocess.Popen(command, text=True, env=threads, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask(self, **task: object) -> object:
+        print(json.dumps(task), file=self.server.stdin, flush=True)
+        return json.loads(self.server.stdout.readline())
+
+    def start(self, folder: Path, *command: object, out: Path, err: Path | None = None, **environment: str) -> int:
+        """Start what `python` would be given, in a folder, and return its id; what it prints goes into files."""
+        files = {"out": str(out), "err": str(err or out)}
+        return self.ask(
+            folder=str(folder), command=list(map(str, command)), environment=os.environ | environment, **files
+        )
+
+    def wait(self, *processes: int) -> list[int]:
+        """Return the exit codes; should one of the processes fail, the others are killed."""
+        return self.ask(wait=processes)
+
+
+@functools.cache
+def forks() -> Forks:
+    """Return the only one, which ends with this process."""
+    return Forks()
+
+
+def python(folder: Path, *command: object, processes: int = 1, code: int = 0) -> tuple[str, str]:
+    """Run what `python` would be given to its end, in as many processes as torchrun would start; check the exit code.
+
+    Return what was printed and complained of.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        out, err = Path(temporary, "out"), Path(temporary, "err")
+        pids = [forks().start(folder, *command, out=out, err=err, **place) for place in places(processes)]
+        codes, texts = forks().wait(*pids), (out.read_text(), err.read_text())
+    assert code in codes and (code or not any(codes)), "".join(texts)
+    return texts
+
+
+def places(processes: int) -> list[dict[str, str]]:
+    """Return what the environment tells each of several processes of its place among them, as torchrun does."""
+    if processes == 1:
+        return [{}]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    worlds = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    return [{"RANK": str(rank), "LOCAL_RANK": str(rank), **worlds, **meeting} for rank in range(processes)]
 
 
 def run(project: Path, *options: object, processes: int = 1, code: int = 0) -> tuple[str, str]:
     """Run main.py to its end, check the exit code, and return what it printed and complained of."""
-    process = start(project, *options, processes=processes)
-    out, err = process.communicate()
-    assert process.returncode == code, out + err
-    return out, err
+    return python(project, "main.py", *options, processes=processes, code=code)
+
+
+def start(project: Path, *options: object, processes: int = 1, **keywords) -> subprocess.Popen:
+    """Start main.py as a person does: by `python` for one process, by torchrun for several."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [sys.executable, *(launcher if processes > 1 else []), "main.py", *map(str, options)]
+    return subprocess.Popen(command, cwd=project, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **keywords)
 
 
 def records(folder: Path) -> list[dict]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from rendering import render
-from running import OPTIONS, records, run, same_weights, start
+from running import OPTIONS, records, same_weights, start
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
@@ -54,7 +54,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(project: Path) -> Path:
     """The run of two processes that nothing disturbs."""
-    run(project, *ARGUMENTS, "--run-dir", "runs/whole", processes=2)
+    process = start(project, *ARGUMENTS, "--run-dir", "runs/whole", processes=2)
+    process.communicate()
+    assert process.returncode == 0
     return project / "runs" / "whole"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from rendering import CHOICES, ROOT, copy_template, render
+from running import run
 
 TASK = {
     "models.py": '''"""The architectures that --model chooses from."""
@@ -92,7 +93,7 @@ def draw_pictures(
     runtime: Runtime, model: nn.Module, loader: Loader, metrics: MetricCollection
 ) -> dict[str, Figure | str]:
     """Write down the metrics."""
-    return {"metrics": f"{runtime.device}: {metrics.compute()}, {model(loader.some(3)[0]).tolist()}"}
+    return {"metrics": f"{runtime.device}: {metrics.compute()}, {model(loader.sample_batch(3)[0]).tolist()}"}
 ''',
     "readme.md": "## The data\n\nA line.\n\n",
     "example.sh": '#!/usr/bin/env bash\npython main.py --points 6000 "$@"\n',
@@ -122,7 +123,7 @@ def test_a_new_task_is_a_folder_and_a_line(template, tmp_path):
     project = render({"task": "line_fitting"}, tmp_path / "out", hooks=True, template=template)
     for command in (["ruff", "check", "--no-cache", "."], ["mypy", "--cache-dir", tmp_path / "cache"]):
         subprocess.run([sys.executable, "-m", *map(str, command)], cwd=project, check=True)
-    subprocess.run([sys.executable, "main.py", "--device", "cpu", "--run-dir", "runs/x"], cwd=project, check=True)
+    run(project, "--device", "cpu", "--run-dir", "runs/x")
     last = json.loads((project / "runs" / "x" / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["test/mae"] < 0.2
     assert "tensor" in (project / "runs" / "x" / "metrics.txt").read_text()

@@ -4,11 +4,8 @@ import json
 import os
 import re
 import signal
-import socket
 import sqlite3
 import struct
-import subprocess
-import sys
 import time
 import zipfile
 from collections import defaultdict
@@ -20,6 +17,7 @@ import pytest
 import torch
 import yaml
 from rendering import CHOICES, render
+from running import forks, places
 
 LOGGERS = [logger for logger in CHOICES["logger"] if logger != "none"]
 OPTIONS = ["--device", "cpu", "--model", "mlp", "--log-every", "5", "--schedule", "constant", "--warmup", "0"]
@@ -167,81 +165,43 @@ def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return render({"logger": request.param}, tmp_path_factory.mktemp("loggers") / request.param)
 
 
-# Imports the slow packages once, and runs main.py in forks of itself, which start at once.
-SERVER = """
-import json, os, runpy, sys
-import matplotlib.figure, sklearn.datasets, torch, torchmetrics, torchvision, tqdm
-for line in sys.stdin:
-    task = json.loads(line)
-    if "wait" in task:
-        print(os.waitstatus_to_exitcode(os.waitpid(task["wait"], 0)[1]), flush=True)
-        continue
-    child = os.fork()
-    if not child:
-        break
-    print(child, flush=True)
-else:
-    sys.exit()
-os.environ.update(task["environment"])
-os.chdir(task["project"])
-for number in (1, 2):
-    os.dup2(os.open(task["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
-sys.argv, sys.path[0] = ["main.py", *task["options"]], task["project"]
-runpy.run_path("main.py", run_name="__main__")
-"""
-
-
-class Runs:
-    """Starts runs, and waits for them; what they print goes into output.txt beside the project."""
-
-    def __init__(self):
-        self.server = subprocess.Popen(
-            [sys.executable, "-c", SERVER], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-
-    def ask(self, **task: Any) -> int:
-        print(json.dumps(task), file=self.server.stdin, flush=True)
-        return int(self.server.stdout.readline())
-
-    def start(self, project: Path, *options: object, **environment: str) -> int:
-        output = project.parent / "output.txt"
-        output.touch()
-        environment |= {"HOME": str(project.parent / "home")}
-        options = [*map(str, options), "--quiet"]
-        return self.ask(project=str(project), output=str(output), environment=environment, options=options)
-
-    def end(self, project: Path, child: int, code: int = 0) -> str:
-        """Check how a run ends, and return what it has printed."""
-        found, output = self.ask(wait=child), project.parent / "output.txt"
-        text = output.read_text()
-        output.write_text("")
-        assert found == code, text
-        return text
-
-    def run(self, project: Path, *options: object) -> str:
-        return self.end(project, self.start(project, *options))
-
-    def interrupt(self, project: Path, folder: Path, number: int, code: int) -> int:
-        """Send a signal to a run when its logger has taken some records; return up to which epoch to go on."""
-        child = self.start(project, *OPTIONS, "--epochs", 10**6, "--save-every", 7, "--run-dir", folder)
-        while len("".join(path.read_text() for path in folder.glob("logger_records*.txt")).splitlines()) < 10:
-            os.kill(child, 0)
-            time.sleep(0.01)
-        os.kill(child, number)
-        assert self.end(project, child, code) == ""
-        return records(folder)[-1]["epoch"] + 1
-
-
-@pytest.fixture(scope="module")
-def runs():
+@pytest.fixture(scope="module", autouse=True)
+def offline():
+    """Nothing in the environment tells a logger of a server."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("OMP_NUM_THREADS", "1")
         for name in filter(ONLINE.match, list(os.environ)):
             environment.delenv(name)
-        runs = Runs()
-    yield runs
-    runs.server.stdin.close()
-    runs.server.wait()
+        yield
+
+
+def start(project: Path, *options: object, **environment: str) -> int:
+    """Start a run, and return its process id; what it prints goes into output.txt beside the project."""
+    environment |= {"HOME": str(project.parent / "home")}
+    return forks().start(project, "main.py", *options, "--quiet", out=project.parent / "output.txt", **environment)
+
+
+def end(project: Path, *children: int, code: int = 0) -> str:
+    """Check how a run ends, and return what it has printed."""
+    found, output = forks().wait(*children), project.parent / "output.txt"
+    text = output.read_text()
+    output.write_text("")
+    assert found == [code] * len(children), text
+    return text
+
+
+def run(project: Path, *options: object) -> str:
+    return end(project, start(project, *options))
+
+
+def interrupt(project: Path, folder: Path, number: int, code: int) -> int:
+    """Send a signal to a run when its logger has taken some records; return up to which epoch to go on."""
+    child = start(project, *OPTIONS, "--epochs", 10**6, "--save-every", 7, "--run-dir", folder)
+    while len("".join(path.read_text() for path in folder.glob("logger_records*.txt")).splitlines()) < 10:
+        os.kill(child, 0)
+        time.sleep(0.01)
+    os.kill(child, number)
+    assert end(project, child, code=code) == ""
+    return records(folder)[-1]["epoch"] + 1
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
@@ -276,28 +236,24 @@ def test_every_logger_has_a_reader():
     assert READERS.keys() == set(LOGGERS)
 
 
-def train_in_two(runs: Runs, project: Path, folder: Path) -> dict[str, torch.Tensor]:
+def train_in_two(project: Path, folder: Path) -> dict[str, torch.Tensor]:
     """Train in two processes, which print nothing, and return the weights."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
-    options, children = [*OPTIONS, "--epochs", 2, "--run-dir", folder], []
-    for rank in "01":
-        children.append(runs.start(project, *options, RANK=rank, LOCAL_RANK=rank, **place))
-    assert [runs.end(project, child) for child in children] == ["", ""]
+    options = [*OPTIONS, "--epochs", 2, "--run-dir", folder]
+    children = [start(project, *options, **place) for place in places(2)]
+    assert end(project, *children) == ""
     return weights(folder)
 
 
 @pytest.fixture(scope="module")
-def weights_of_two(runs, tmp_path_factory):
+def weights_of_two(tmp_path_factory):
     """What two processes train without a logger."""
     project = render({"logger": "none"}, tmp_path_factory.mktemp("two"))
-    return train_in_two(runs, project, project / "runs" / "run")
+    return train_in_two(project, project / "runs" / "run")
 
 
-def test_two_processes_leave_one_whole_run(project, runs, weights_of_two):
+def test_two_processes_leave_one_whole_run(project, weights_of_two):
     folder = project / "runs" / "whole"
-    found = train_in_two(runs, project, folder)
+    found = train_in_two(project, folder)
     assert all(torch.equal(found[name], weights_of_two[name]) for name in weights_of_two)
     shown = READERS[project.parent.name](folder)
     assert comparable(shown.scalars) == expected(folder)
@@ -308,20 +264,20 @@ def test_two_processes_leave_one_whole_run(project, runs, weights_of_two):
     assert not [path for path in project.parent.rglob("home/*/*") if project.parent.name in str(path.name)]
 
 
-def test_a_stopped_run_goes_on_as_the_same_run(project, runs):
+def test_a_stopped_run_goes_on_as_the_same_run(project):
     folder = project / "runs" / "stopped"
-    epochs = runs.interrupt(project, folder, signal.SIGTERM, 128 + signal.SIGTERM)
-    assert runs.run(project, "--resume", "--run-dir", folder, "--epochs", epochs) == ""
-    assert runs.run(project, "--resume", "--run-dir", folder) == ""  # only tests again
+    epochs = interrupt(project, folder, signal.SIGTERM, 128 + signal.SIGTERM)
+    assert run(project, "--resume", "--run-dir", folder, "--epochs", epochs) == ""
+    assert run(project, "--resume", "--run-dir", folder) == ""  # only tests again
     assert comparable(READERS[project.parent.name](folder).scalars) == expected(folder)
 
 
 @pytest.mark.parametrize("project", ["tensorboard", "mlflow", "trackio", "comet"], indirect=True)
-def test_a_killed_run_shows_nothing_twice(project, runs):
+def test_a_killed_run_shows_nothing_twice(project):
     folder = project / "runs" / "killed"
-    epochs = runs.interrupt(project, folder, signal.SIGKILL, -signal.SIGKILL)
+    epochs = interrupt(project, folder, signal.SIGKILL, -signal.SIGKILL)
     lost = records(folder)[-1]["step"]  # up to here, something that the package had not yet written may be missing
-    assert runs.run(project, "--resume", "--run-dir", folder, "--epochs", epochs) == ""
+    assert run(project, "--resume", "--run-dir", folder, "--epochs", epochs) == ""
     found, wanted = comparable(READERS[project.parent.name](folder).scalars), expected(folder)
     assert {name: [point for point in found[name] if point[0] > lost] for name in wanted} == {
         name: [point for point in wanted[name] if point[0] > lost] for name in wanted
@@ -337,26 +293,26 @@ HANGS = "def broken(*_):\n    while True:\n        time.sleep(1)\n\n\n"
 
 
 @pytest.fixture(scope="module")
-def healthy(runs, tmp_path_factory):
+def healthy(tmp_path_factory):
     """A project that logs nowhere, and the weights that it trains."""
     project = render({"logger": "none"}, tmp_path_factory.mktemp("healthy"))
-    assert runs.run(project, *OPTIONS, "--epochs", 1, "--run-dir", "runs/run") == ""
+    assert run(project, *OPTIONS, "--epochs", 1, "--run-dir", "runs/run") == ""
     return weights(project / "runs" / "run")
 
 
 @pytest.mark.parametrize(
     ("code", "warning"),
     [
-        (BREAKS + "Tracker.__init__ = broken", r"the logger failed, .*no more"),
-        (BREAKS + "Tracker.scalars = broken", r"the logger failed, .*no more"),
-        (BREAKS + "Tracker.finish = broken", r"the logger failed, .*no more"),
-        (HANGS + "Tracker.__init__ = broken", r"the logger was not done 1 s after the end"),
-        (HANGS + "Tracker.scalars = broken\nthreading.Thread(target=broken).start()", r"the logger was not done 1 s"),
+        (BREAKS + "Writer.__init__ = broken", r"the logger failed, .*no more"),
+        (BREAKS + "Writer.scalars = broken", r"the logger failed, .*no more"),
+        (BREAKS + "Writer.finish = broken", r"the logger failed, .*no more"),
+        (HANGS + "Writer.__init__ = broken", r"the logger was not done 1 s after the end"),
+        (HANGS + "Writer.scalars = broken\nthreading.Thread(target=broken).start()", r"the logger was not done 1 s"),
         ("sys.modules['tensorboard'] = None", r"the logger needs a package, .*: pip install tensorboard$"),
         ("Path('runs/run').mkdir(parents=True)\nPath('runs/run/tensorboard').touch()", r"the logger failed, "),
     ],
 )
-def test_a_broken_logger_harms_nothing(runs, healthy, tmp_path, code, warning):
+def test_a_broken_logger_harms_nothing(healthy, tmp_path, code, warning):
     project = render({}, tmp_path)
     file = project / "dashboard.py"
     text = file.read_text()
@@ -365,16 +321,16 @@ def test_a_broken_logger_harms_nothing(runs, healthy, tmp_path, code, warning):
         "seconds: float = 10", "seconds: float = 1"
     )
     file.write_text(f"{text}\n\n{code}\n")
-    lines = runs.run(project, *OPTIONS, "--epochs", 1, "--run-dir", "runs/run").splitlines()
+    lines = run(project, *OPTIONS, "--epochs", 1, "--run-dir", "runs/run").splitlines()
     assert len(lines) == 1 and re.match(f"warning: {warning}", lines[0]), lines
     found = weights(project / "runs" / "run")
     assert found.keys() == healthy.keys() and all(torch.equal(found[name], healthy[name]) for name in found)
 
 
 @pytest.mark.parametrize(("logger", "package"), [("comet", "comet_ml"), ("swanlab", "swanlab"), ("wandb", "wandb")])
-def test_a_missing_package_is_named(runs, tmp_path, logger, package):
+def test_a_missing_package_is_named(tmp_path, logger, package):
     project = render({"logger": logger}, tmp_path)
     with (project / "dashboard.py").open("a") as file:
         file.write(f"\n\nsys.modules['{package}'] = None\n")
-    output = runs.run(project, *OPTIONS, "--quick", "--run-dir", "runs/run")
+    output = run(project, *OPTIONS, "--quick", "--run-dir", "runs/run")
     assert re.fullmatch(rf"warning: the logger needs a package, .*: pip install {package}\n", output)

@@ -1,6 +1,7 @@
 """What a project knows of the machine: `--doctor`, packages that cannot be imported, and threads."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -72,7 +73,7 @@ def test_doctor_names_what_is_wrong(tmp_path):
     [
         (
             MISSING.format("torchvision"),
-            "No module named 'torchvision'; to install what is required: "
+            "utils.py, line 14: No module named 'torchvision'; to install what is required: "
             "pip install torch torchvision --index-url {index} && pip install -e .",
         ),
         (
@@ -108,7 +109,8 @@ def test_torch_that_is_missing(tmp_path, distributed):
     folder = render({"distributed": distributed}, tmp_path)
     result = python(folder, "main.py", PYTHONPATH=replaced(tmp_path, "torch", MISSING.format("torch")))
     assert result.returncode == 2
-    assert result.stderr == "error: No module named 'torch'; to install what is required: pip install -e .\n"
+    message = "No module named 'torch'; to install what is required: pip install -e ."
+    assert re.fullmatch(rf"error: runtime.py, line \d+: {re.escape(message)}\n", result.stderr), result.stderr
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,12 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from rendering import CHOICES, render
-from running import FAST, records, run, same_weights, start, step_losses
+from running import FAST, python, records, run, same_weights, start, step_losses
 
 STEPS = 20
 OPTIONS = {  # without what depends on the process that draws it
@@ -60,11 +58,7 @@ def observe(project: Path, folder: Path, *options: str, processes: int = 1) -> t
     """Return the losses of the first steps, and which samples, of how many, all processes met in the first epoch."""
     folder.mkdir()
     (project / "observed.py").write_text(OBSERVED)
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    command = [sys.executable, *(launcher if processes > 1 else []), "observed.py", folder, *options]
-    run_dir = folder / "run"
-    result = subprocess.run([*command, "--run-dir", run_dir], cwd=project, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
+    python(project, "observed.py", folder, *options, "--run-dir", folder / "run", processes=processes)
     seen = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(processes)]
     assert all(one["losses"] == seen[0]["losses"] for one in seen)
     return seen[0]["losses"], sorted(sample for one in seen for sample in one["samples"]), seen[0]["of"]
@@ -161,3 +155,14 @@ def test_stopped_shards_resume_exactly(fsdp, tmp_path, options):
     assert records(whole) == records(parts)
     if "--sharded-checkpoints" not in options:
         assert same_weights(whole, parts)
+
+
+def test_batch_norm_over_processes_does_not_tie_a_run_to_gpus(tmp_path):
+    """What was trained with --sync-batch-norm is tested, and goes on, in one process on a CPU."""
+    project = render({"logger": "none"}, tmp_path)
+    options = [*FAST, "--quick", "--sync-batch-norm"]
+    run(project, *options, "--run-dir", "runs/run")
+    run(project, "--evaluate", "runs/run/checkpoints/best.pt", "--quiet")
+    run(project, "--resume", "--run-dir", "runs/run", "--epochs", "3", "--quiet")
+    _, err = run(project, *options, processes=2, code=2)
+    assert "--sync-batch-norm works on GPUs only" in err

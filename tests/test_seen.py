@@ -16,16 +16,10 @@ from pathlib import Path
 
 import pytest
 from rendering import render
+from running import python
 
 pytestmark = pytest.mark.xdist_group("seen")  # one process renders one project and starts the few runs
 OPTIONS = ["--device", "cpu", "--model", "mlp", "--no-augment", "--epochs", "3", "--log-every", "99", "--run-dir"]
-
-
-def run(project: Path, *command: object, code: int = 0) -> tuple[str, str]:
-    """Run a Python file to its end, check the exit code, and return what it printed and complained of."""
-    result = subprocess.run([sys.executable, *map(str, command)], cwd=project, capture_output=True, text=True)
-    assert result.returncode == code, result.stdout + result.stderr
-    return result.stdout, result.stderr
 
 
 def records(folder: Path) -> list[dict]:
@@ -41,9 +35,9 @@ def cells(text: str) -> list[list[str]]:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with two finished runs that differ in their learning rate, one of which has a difficult name."""
     folder = render({"logger": "none"}, tmp_path_factory.mktemp("seen"))
-    out, _ = run(folder, "main.py", *OPTIONS, "runs/first")
+    out, _ = python(folder, "main.py", *OPTIONS, "runs/first")
     (folder / "first.txt").write_text(out)
-    out, _ = run(folder, "main.py", *OPTIONS, "runs/it's second", "--lr", "0.0001", "--seed", "3")
+    out, _ = python(folder, "main.py", *OPTIONS, "runs/it's second", "--lr", "0.0001", "--seed", "3")
     (folder / "second.txt").write_text(out)
     return folder
 
@@ -87,7 +81,7 @@ def test_summary_says_what_was_measured(project):
 def test_summary_of_a_run_that_was_resumed(project, runs):
     folder = runs / "first"
     before = records(folder)
-    run(project, "main.py", "--resume", "--run-dir", folder, "--epochs", "4")
+    python(project, "main.py", "--resume", "--run-dir", folder, "--epochs", "4")
     text, after = (folder / "summary.md").read_text(), records(folder)
     assert len(after) == len(before) + 1
     assert [record["seconds"] for record in after] == sorted(record["seconds"] for record in after)
@@ -99,7 +93,7 @@ def test_summary_of_a_run_that_was_resumed(project, runs):
 
 def test_summary_of_an_evaluation(project):
     weights = "runs/first/checkpoints/best.pt"
-    out, _ = run(project, "main.py", "--evaluate", weights, "--run-dir", "evaluated")
+    out, _ = python(project, "main.py", "--evaluate", weights, "--run-dir", "evaluated")
     text = (project / "evaluated" / "summary.md").read_text()
     assert f"- weights: {weights}" in text and f" --evaluate={weights}\n" in text
     test = records(project / "runs" / "first")[-1]
@@ -112,8 +106,7 @@ def test_summary_of_an_evaluation(project):
 
 
 def test_summary_of_two_processes(project, tmp_path):
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    out, _ = run(project, *launcher, "main.py", *OPTIONS, tmp_path, "--quick")
+    out, _ = python(project, "main.py", *OPTIONS, tmp_path, "--quick", processes=2)
     text = (tmp_path / "summary.md").read_text()
     assert text.count("# ") == 1 and "processes: 2" in text
     assert cells(text)[2][1] == f"{records(tmp_path)[-1]['test/loss']:.4g}"
@@ -125,7 +118,7 @@ def test_summary_of_two_processes(project, tmp_path):
 
 def compare(project: Path, *arguments: object, code: int = 0) -> tuple[list[list[str]], str]:
     """Return the rows of the table, cell by cell, and what compare.py complained of."""
-    out, err = run(project, "compare.py", *arguments, code=code)
+    out, err = python(project, "compare.py", *arguments, code=code)
     return [re.split(r"  +", line.strip()) for line in out.splitlines() if "curves: " not in line and line], err
 
 
@@ -194,8 +187,9 @@ def test_compare_ends_with_one_line_where_it_cannot(project, tmp_path):
 
 
 def test_compare_starts_without_torch(project, tmp_path):
-    command = "import sys, compare; compare.main(); sys.exit('torch' in sys.modules)"
-    run(project, "-c", command, "runs/first", "--output", tmp_path / "curves.png")
+    code = "import sys, compare; compare.main(); sys.exit('torch' in sys.modules)"
+    command = [sys.executable, "-c", code, "runs/first", "--output", tmp_path / "curves.png"]
+    subprocess.run(command, cwd=project, stdout=subprocess.DEVNULL, check=True)
 
 
 # -------------------------------------------------------------------------------------------------------- the pictures
@@ -220,7 +214,7 @@ with runtime.start(args) as here:
     for session in range(3):
         logger = tracking.Logger(args, args, here, Path("drawn"), {"accuracy": True}, draw)
         logger.folder.mkdir(exist_ok=True)
-        logger.file, logger.dashboard = open("drawn/metrics.jsonl", "a"), tracking.Dashboard(logger.folder, {})
+        logger.dashboard = tracking.Dashboard(logger.folder, {})
         logger.load_state_dict(state or {})
         for epoch in range(40 * session, 40 * session + 40):
             logger.progress([], epoch, 0, 1)
@@ -234,7 +228,8 @@ with runtime.start(args) as here:
 
 def test_pictures_take_a_hundredth_of_the_time(project):
     """Draw pictures of 3 s in 120 epochs of 20 s and three sessions, by a clock that is set."""
-    out, _ = run(project, "-c", CLOCKED)
+    (project / "clocked.py").write_text(CLOCKED)
+    out, _ = python(project, "clocked.py")
     end, drawn, seconds = json.loads(out)
     assert seconds == end == 120 * 20 + 3 * len(drawn)
     first, *others = drawn
@@ -305,7 +300,7 @@ def test_last_lines_say_what_comes_next(project):
     first, second = ((project / name).read_text() for name in ("first.txt", "second.txt"))
     assert "compare " not in first  # there was nothing to compare with
     ((evaluate),) = re.findall(r"^evaluate +python (.*)$", second, re.MULTILINE)
-    out, _ = run(project, *shlex.split(evaluate), "--run-dir", "again")
+    out, _ = python(project, *shlex.split(evaluate), "--run-dir", "again")
     assert re.search(r"^test .*$", second, re.MULTILINE)[0] in out
     assert re.search(r"^compare +python (.*)$", second, re.MULTILINE)[1] == "compare.py runs/*"
     (summary,) = re.findall(r"^summary +(.*)$", second, re.MULTILINE)

@@ -28,8 +28,11 @@ def claim_run_folder(args: Namespace, resources: contextlib.ExitStack) -> Path:
         folder = args.run_dir or new_folder(args)
         folder.mkdir(parents=True, exist_ok=True)
         resources.enter_context(FileLock(folder / ".lock", timeout=0))
-        if (folder / "config.json").exists() and not args.resume:
+        new = not (folder / "config.json").exists()
+        if not new and not args.resume:
             raise UserError(f"{folder} holds a run: go on with --resume, or choose another --run-dir")
+        if new:
+            resources.callback(forget_failed_start, folder)
         (folder / "checkpoints").mkdir(exist_ok=True)
         for stray in [*folder.glob("*.tmp.*"), *folder.glob("checkpoints/*.tmp.*")]:  # half written by a killed process
             stray.unlink()
@@ -42,6 +45,12 @@ def claim_run_folder(args: Namespace, resources: contextlib.ExitStack) -> Path:
     except OSError as error:
         raise UserError(f"cannot use {error.filename} for the run folder: {error.strerror}") from None
     return folder
+
+
+def forget_failed_start(folder: Path) -> None:
+    """Let a folder in which nothing was recorded hold no run, or --resume would take it for the newest one."""
+    if not (folder / "metrics.jsonl").exists():
+        (folder / "config.json").unlink(missing_ok=True)
 
 
 def new_folder(args: Namespace) -> Path:
@@ -203,6 +212,8 @@ class Checkpoint:
         """Put what `read` finds back into the parts; raises UserError where it does not fit them."""
         try:
             return self.runtime.load(parts, read)
+        except torch.OutOfMemoryError:
+            raise
         except (AssertionError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
             where, why = self.args.evaluate or self.folder, str(error).splitlines()[-1].strip()
             raise UserError(f"the checkpoint in {where} does not fit this run: {why}") from None

@@ -1,1 +1,1 @@
-# {% include "loggers/" ~ cookiecutter.logger ~ "/dashboard.py" %}
+# {% include ["loggers/" ~ cookiecutter.logger ~ "/dashboard.py", "loggers/dashboard.py"] %}

@@ -165,10 +165,13 @@ def explain(kind: type[BaseException], error: BaseException, trace: TracebackTyp
     Python calls this with what nobody has caught.
     """
     own = {path.stem for path in PROJECT.iterdir()} | {"__main__"}
-    frames = [frame for frame, _ in walk_tb(trace) if frame.f_code.co_name == "<module>"]
-    packages = [name for frame in frames if (name := frame.f_globals["__name__"].partition(".")[0]) not in own]
+    frames = [(frame, line, frame.f_globals["__name__"].partition(".")[0]) for frame, line in walk_tb(trace)]
+    packages = [name for frame, _, name in frames if frame.f_code.co_name == "<module>" and name not in own]
     if isinstance(error, ModuleNotFoundError):
-        message = f"{first_line(error)}; to install what is required: {install_command()}"
+        *_, where = [
+            f"{Path(frame.f_code.co_filename).name}, line {line}" for frame, line, name in frames if name in own
+        ]
+        message = f"{where}: {first_line(error)}; to install what is required: {install_command()}"
     elif packages and isinstance(error, Exception):
         message = f"cannot import {packages[-1]}: {first_line(error)}; to mend that: {install_command(packages[-1])}"
     else:

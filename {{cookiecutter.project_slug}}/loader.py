@@ -1,7 +1,9 @@
 """How batches come: in which order, which share of them is this process's, and from where."""
 
 import math
+import os
 import signal
+import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from runtime import STOP_SIGNALS, Runtime, UserError
+from runtime import Runtime, UserError
 
 Augment = Callable[[list[Tensor], Tensor], list[Tensor]]
 
@@ -56,10 +58,12 @@ class Plan:
         return (self.keys[batch].tolist() for batch in self.batches)
 
 
-def ignore_stop_signals(_worker: int) -> None:
-    """Leave the answer to Ctrl-C and to a scheduler's signal to the main process, which ends the workers by SIGTERM."""
-    for number in set(STOP_SIGNALS) - {signal.SIGTERM}:
-        signal.signal(number, signal.SIG_IGN)
+def stand_apart(_worker: int) -> None:
+    """Leave Ctrl-C, and what torchrun sends to a group of processes, to the main process, which ends its workers."""
+    if sys.platform == "win32":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    else:
+        os.setpgrp()
 
 
 class Loader:
@@ -77,6 +81,7 @@ class Loader:
         if train:
             parts, self.length = runtime.world_size * args.accumulation, math.ceil(self.samples / self.batch_size)
         else:
+            # no batch of one, or the rank whose share is one sample smaller would have an empty one
             parts, share = runtime.world_size, math.ceil(self.samples / runtime.world_size)
             self.length = math.ceil(share / max(2, self.batch_size // (runtime.world_size * args.accumulation)))
         if self.samples < parts * (self.length if train else 1) or not self.samples:
@@ -84,8 +89,8 @@ class Loader:
             raise UserError(f"{len(dataset)} {split} samples are too few for batches in {parts} part(s)")
         if isinstance(dataset, InMemory):
             size = sum(tensor.nbytes for tensor in dataset.tensors)
-            self.home = runtime.device if size < runtime.free_memory() / 4 else torch.device("cpu")
-            self.tensors = [tensor.to(self.home) for tensor in dataset.tensors]
+            self.storage = runtime.device if size < runtime.free_memory() / 4 else torch.device("cpu")
+            self.tensors = [tensor.to(self.storage) for tensor in dataset.tensors]
         else:
             self.plan = Plan()
             self.reader = DataLoader(
@@ -95,7 +100,7 @@ class Loader:
                 persistent_workers=args.workers > 0,
                 pin_memory=runtime.device.type == "cuda",
                 generator=torch.Generator(),  # its own, so that reading leaves the model's randomness alone
-                worker_init_fn=ignore_stop_signals,
+                worker_init_fn=stand_apart,
             )
 
     def __len__(self) -> int:
@@ -110,7 +115,7 @@ class Loader:
         generator = self.generator(epoch)
         indices = self.indices(generator)
         if isinstance(self.dataset, InMemory):
-            order = torch.cat(indices).to(self.home).split([len(chosen) for chosen in indices])
+            order = torch.cat(indices).to(self.storage).split([len(chosen) for chosen in indices])
             for step, chosen in enumerate(order[start:], start):
                 batch = [tensor.index_select(0, chosen).to(device, non_blocking=True) for tensor in self.tensors]
                 yield batch if self.dataset.augment is None else self.dataset.augment(batch, self.numbers(epoch, step))
@@ -142,7 +147,7 @@ class Loader:
         """How many samples all processes together have in training batch number `step`."""
         return self.samples // self.length + (step < self.samples % self.length)
 
-    def some(self, number: int) -> list[Tensor]:
+    def sample_batch(self, number: int) -> list[Tensor]:
         """Return up to `number` samples from all over the data set as one batch, the same on every rank."""
         indices = torch.linspace(0, len(self.dataset) - 1, min(number, len(self.dataset))).long().tolist()
         return [part.to(self.runtime.device) for part in default_collate([self.dataset[index] for index in indices])]

@@ -7,6 +7,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,14 +29,20 @@ Draw = Callable[[], dict[str, Figure | str]]  # pictures and texts by their name
 class Logger:
     """Takes what the loops report to the terminal, the run folder and the dashboard.
 
-    `defaults` are the options of a run without any, and `rising` tells of each metric whether higher is better.
+    `defaults` are the options of a run without any, and `higher_is_better` has the direction of each metric.
     """
 
     def __init__(
-        self, args: Namespace, defaults: Namespace, runtime: Runtime, folder: Path, rising: dict[str, bool], draw: Draw
+        self,
+        args: Namespace,
+        defaults: Namespace,
+        runtime: Runtime,
+        folder: Path,
+        higher_is_better: dict[str, bool],
+        draw: Draw,
     ):
         self.args, self.defaults, self.runtime, self.folder = args, defaults, runtime, folder
-        self.rising, self.maximize, self.draw = rising, rising[args.monitor], draw
+        self.higher_is_better, self.maximize, self.draw = higher_is_better, higher_is_better[args.monitor], draw
         self.losses: list[Tensor] = []  # of the steps since the last reading; they wait on the device
         self.sizes: list[int] = []  # samples of each of these steps
         self.step, self.lr = 0, 0.0
@@ -67,22 +74,22 @@ class Logger:
         for name, fact in (self.facts | {"run folder": f"{self.folder}{resumed}"}).items():
             self.print(f"{name:<12}{fact}")
         if runtime.rank == 0:
-            facts = json.dumps({**self.facts, "higher_is_better": self.rising}, indent=2, ensure_ascii=False)
-            (self.folder / "run.json").write_text(facts + "\n", encoding="utf-8")
-            resources, path = self.runtime.resources, self.folder / "metrics.jsonl"
-            self.file = resources.enter_context(path.open("w", encoding="utf-8"))
-            self.file.writelines(json.dumps(record) + "\n" for record in self.records)
+            facts = json.dumps({**self.facts, "higher_is_better": self.higher_is_better}, indent=2, ensure_ascii=False)
+            lines = "".join(json.dumps(record) + "\n" for record in self.records)
+            with writing_to(self.folder):
+                (self.folder / "run.json").write_text(facts + "\n", encoding="utf-8")
+                (self.folder / "metrics.jsonl").write_text(lines, encoding="utf-8")
             self.dashboard = Dashboard(self.folder, vars(self.args))
             for record in self.records:  # of a resumed run; the dashboard leaves out what it has shown
                 self.show(record)
-            resources.callback(self.dashboard.finish)
+            runtime.resources.callback(self.dashboard.finish)
 
     def progress(self, batches: Iterable[Any], epoch: int, done: int, total: int) -> Iterable[Any]:
         """Show a bar over the batches of an epoch, where there is a terminal to show it on."""
         self.epoch, self.steps_left = epoch + 1, total - done
         self.epoch_began, self.epoch_samples = time.perf_counter(), 0
         if self.args.profile and not self.runtime.rank and not (self.folder / "trace.json").exists():
-            batches = profiled(batches, self.folder / "trace.json")
+            batches = profiled(batches, self.folder / "trace.json", self.steps_left)
         hide = True if self.args.quiet or self.runtime.rank else None  # None: where there is no terminal
         title = self.title(epoch + 1)
         return tqdm(batches, title, total, initial=done, leave=False, disable=hide, unit=" steps", dynamic_ncols=True)
@@ -161,7 +168,8 @@ class Logger:
         self.facts["peak memory"] = f"{max(self.runtime.gather(memory)) / 2**30:.2f} GiB of {where}"
         best = best_epoch(self.records, self.args.monitor, self.maximize)
         if self.runtime.rank == 0:
-            write_summary(self.folder, self.args, self.defaults, self.facts, best, values, pictures)
+            with writing_to(self.folder):
+                write_summary(self.folder, self.args, self.defaults, self.facts, best, values, pictures)
         self.print_end(best, values, pictures)
 
     def print_end(self, best: dict[str, Any], test: dict[str, float], pictures: list[str]) -> None:
@@ -184,7 +192,8 @@ class Logger:
         """Append a record to metrics.jsonl, and show it on the dashboard."""
         self.records.append({"epoch": self.epoch, "step": self.step, **values})
         if self.runtime.rank == 0:
-            print(json.dumps(self.records[-1]), file=self.file, flush=True)
+            with writing_to(self.folder), (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                print(json.dumps(self.records[-1]), file=file)
             self.show(self.records[-1])
 
     def show(self, record: dict[str, Any]) -> None:
@@ -199,12 +208,17 @@ class Logger:
         curves = {"curves": draw_curves(epochs, self.args.monitor, self.maximize)} if epochs else {}
         pictures = {**curves, **self.draw()}
         for name, picture in pictures.items() if self.runtime.rank == 0 else ():
-            names.append(f"{name}.txt" if isinstance(picture, str) else f"{name}.png")
-            if isinstance(picture, str):
-                (self.folder / names[-1]).write_text(picture, encoding="utf-8")
+            path = self.folder / (f"{name}.txt" if isinstance(picture, str) else f"{name}.png")
+            try:
+                if isinstance(picture, str):
+                    path.write_text(picture, encoding="utf-8")
+                else:
+                    picture.savefig(path, dpi=150)
+                    self.dashboard.picture(self.step, name, path)
+            except OSError as error:  # nothing that a run would have to end for
+                print(f"warning: cannot write {path}: {error.strerror}", file=sys.stderr)
             else:
-                picture.savefig(self.folder / names[-1], dpi=150)
-                self.dashboard.picture(self.step, name, self.folder / names[-1])
+                names.append(path.name)
         self.last_drawing = time.perf_counter() - began
         self.drawing += self.last_drawing
         return names
@@ -224,9 +238,19 @@ class Logger:
         vars(self).update(state)
 
 
-def profiled(batches: Iterable[Any], path: Path) -> Iterator[Any]:
-    """Pass on the batches of an epoch, and trace the work of six of them, for https://ui.perfetto.dev to show."""
-    schedule = torch.profiler.schedule(wait=1, warmup=2, active=6, repeat=1)
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Turn what a full disk or missing rights raise into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+
+
+def profiled(batches: Iterable[Any], path: Path, steps: int) -> Iterator[Any]:
+    """Pass on the batches of an epoch, and trace the work of some of them, for https://ui.perfetto.dev to show."""
+    warmup = min(3, steps // 2)
+    schedule = torch.profiler.schedule(wait=0, warmup=warmup, active=min(6, steps - warmup), repeat=1)
     with torch.profiler.profile(
         schedule=schedule, on_trace_ready=lambda p: p.export_chrome_trace(str(path))
     ) as profiler:

@@ -54,19 +54,25 @@ def parse_arguments(argv: list[str] | None = None) -> Namespace:
     training.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw", help="sgd has a momentum of 0.9")
     training.add_argument("--lr", type=number(float), default={{own.lr}}, help="peak learning rate")
     training.add_argument("--weight-decay", type=number(float), default={{own.weight_decay}}, help="on weight tensors")
-    training.add_argument("--schedule", choices=("cosine", "linear", "constant"), default="cosine", help="after warmup")
-    training.add_argument("--warmup", type=number(float, below=1), default={{own.warmup}}, help="share of all steps")
+    training.add_argument(
+        "--schedule", choices=("cosine", "linear", "constant"), default="cosine", help="of the learning rate"
+    )
+    training.add_argument(
+        "--warmup", type=number(float, below=1), default={{own.warmup}}, help="its share of all steps"
+    )
     training.add_argument("--clip", type=number(float), default={{own.clip}}, help="maximum gradient norm, 0: off")
     training.add_argument("--ema", type=number(float, below=1), default=0.0, help="decay of averaged weights, 0: none")
     training.add_argument("--monitor", default="{{own.monitor}}", help="metric that chooses the best epoch")
     training.add_argument("--patience", type=number(int), default=0, help="epochs to wait for a better one, 0: all")
-    training.add_argument("--seed", type=number(int), default=0, help="of weights, order and augmentation")
+    training.add_argument("--seed", type=number(int, below=2**63), default=0, help="of weights, order and augmentation")
 
     machine = parser.add_argument_group("machine")
     machine.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")
     precisions = ("auto", "fp32", "bf16", "fp16")
     machine.add_argument("--precision", choices=precisions, default="auto", help="auto: bf16 on a GPU that has it")
-    machine.add_argument("--workers", type=number(int), default=min(4, os.cpu_count() or 1), help="to read files")
+    machine.add_argument(
+        "--workers", type=number(int), default=min(4, os.cpu_count() or 1), help="processes that read data from disk"
+    )
     machine.add_argument("--compile", action=switch, default=False, help="optimize the model with torch.compile")
     machine.add_argument("--deterministic", action=switch, default=False, help="use deterministic algorithms only")
     machine.add_argument("--profile", action=switch, default=False, help="trace some steps to trace.json")
@@ -182,30 +188,32 @@ def train_one_epoch(
     """Train for one epoch, or for what a resumed run has left of it; return the mean loss."""
     model.train()
     scaler = runtime.scaler  # keeps small gradients in fp16; does nothing in other precisions
+    scale = scaler.get_scale()
     batches = loader.epoch(checkpoint.epoch, start=checkpoint.step)
     for batch in logger.progress(batches, checkpoint.epoch, checkpoint.step, len(loader)):
         size = loader.size(checkpoint.step)  # samples of this step, over all processes
         lr = float(scheduler.get_last_lr()[0])
         step_loss = torch.zeros((), device=runtime.device)
-        parts = list(zip(*(tensor.tensor_split(args.accumulation) for tensor in batch), strict=True))
-        for index, part in enumerate(parts):
-            share = len(part[0]) * runtime.world_size / size  # makes the sum over parts the mean over all samples
-            with runtime.gradient_sync(model, index == len(parts) - 1):
+        micro_batches = list(zip(*(tensor.tensor_split(args.accumulation) for tensor in batch), strict=True))
+        for index, micro_batch in enumerate(micro_batches, 1):
+            share = len(micro_batch[0]) * runtime.world_size / size  # makes their sum the mean over all samples
+            with runtime.gradient_sync(model, index == len(micro_batches)):
                 with runtime.autocast():
-                    loss, _, _ = objective(model, part)
+                    loss, _, _ = objective(model, micro_batch)
                 scaler.scale(loss * share).backward()
             step_loss += loss.detach() * share
 
         if args.clip:
             scaler.unscale_(optimizer)
             clip_grad_norm_(model.parameters(), args.clip)
-        scale = scaler.get_scale()
         scaler.step(optimizer)
         scaler.update()
-        if scaler.get_scale() >= scale:  # else fp16 overflowed and the step was skipped
+        previous, scale = scale, scaler.get_scale()
+        if scale >= previous:  # else fp16 overflowed and the step was skipped
             scheduler.step()
             if args.ema:
-                update_ema(ema, runtime.unwrap(model), decay=min(args.ema, (1 + logger.step) / (10 + logger.step)))
+                steps = scheduler.last_epoch  # which counts steps, as the schedule does
+                update_ema(ema, runtime.unwrap(model), decay=min(args.ema, steps / (9 + steps)))
         optimizer.zero_grad()
 
         logger.count(step_loss, size, lr)

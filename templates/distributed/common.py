@@ -101,6 +101,9 @@ def start(args: Namespace) -> Iterator[Runtime]:
             message = str(error).rpartition("UserError: ")[2].strip()  # that of a worker comes behind its traceback
             print(f"error: {message}", file=sys.stderr)
             sys.exit(2)
+        except torch.OutOfMemoryError as error:
+            print(f"error: {str(error).splitlines()[0]} Try a smaller --batch-size, or --accumulation", file=sys.stderr)
+            sys.exit(2)
         except KeyboardInterrupt:
             print("stopped before the first step", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)

@@ -15,6 +15,8 @@ class Group:
         """Join the process group."""
         if not self.launched:
             return
+        if self.device.type == "mps" and self.world_size > 1:
+            raise UserError("several processes cannot share the GPU of a Mac: add --device cpu")
         if sys.platform == "linux":  # should torchrun be killed, its processes must not live on
             ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         if self.device.type == "cpu":
@@ -100,7 +102,7 @@ class Group:
 
         Rank 0's running statistics are the ones that are evaluated and saved.
         """
-        if not args.sync_batch_norm:
+        if not args.sync_batch_norm or self.world_size == 1:
             return model
         if self.device.type != "cuda":
             raise UserError("--sync-batch-norm works on GPUs only")

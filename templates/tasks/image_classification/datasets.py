@@ -102,7 +102,10 @@ class ImageFiles(Dataset):
 def image_folder(args: Namespace) -> Splits:
     """Own images, in the folders train/CLASS, val/CLASS and test/CLASS of --data-dir, or in CLASS to be split 8:1:1."""
     size, parts = args.image_size, ("train", "val", "test")
-    split = all((args.data_dir / part).is_dir() for part in parts)
+    inside = {path.name for path in args.data_dir.glob("*") if path.is_dir()}
+    split = inside >= set(parts)
+    if inside and inside < set(parts):
+        raise UserError(f"--data-dir {args.data_dir} has only {', '.join(sorted(inside))} of train, val and test")
     try:
         folders = [ImageFolder(args.data_dir / part if split else args.data_dir) for part in parts]
     except OSError as error:

@@ -16,7 +16,7 @@ def draw_pictures(
     """Draw images with their predicted classes, wrong ones in red, and the confusion matrix of the last evaluation."""
     model.eval()
     info = loader.dataset.info
-    images, labels = loader.some(32)
+    images, labels = loader.sample_batch(32)
     with runtime.autocast():
         confidences, predictions = model(images).float().softmax(dim=1).max(dim=1)
     images = images.cpu() * info["std"] + info["mean"]

@@ -78,6 +78,16 @@ def test_own_images_are_split_and_read(tmp_path: Path) -> None:
     assert train.info["classes"][label] == ("red" if image[0].mean() > image[2].mean() else "blue")
 
 
+def test_splits_are_there_all_or_none(tmp_path: Path) -> None:
+    for number, part in enumerate(("train", "val", "test"), 1):
+        args = make_images(tmp_path / part)
+        args.data_dir = tmp_path
+        if number < 3:
+            with pytest.raises(UserError, match=r"only train.* of train, val and test"):
+                DATASETS["image_folder"](args)
+    assert [len(split) for split in DATASETS["image_folder"](args)] == [20, 20, 20]
+
+
 def test_own_images_that_are_wrong_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         DATASETS["image_folder"](parse_arguments(["--data-dir", str(tmp_path / "nowhere")]))

@@ -89,9 +89,12 @@ def as_tensors(dataset: Any) -> tuple[Tensor, Tensor]:
 def image_folder(args: Namespace) -> Splits:
     """Own images: DIR/train, DIR/val and DIR/test, or else DIR to be divided 8:1:1, each with images in it or in a
     folder for each class."""
-    folders = [args.data_dir / part for part in ("train", "val", "test")]
-    if all(folder.is_dir() for folder in folders):
-        samples = [find_images(folder) for folder in folders]
+    parts = ("train", "val", "test")
+    inside = {path.name for path in args.data_dir.glob("*") if path.is_dir()}
+    if inside >= set(parts):
+        samples = [find_images(args.data_dir / part) for part in parts]
+    elif inside and inside < set(parts):
+        raise UserError(f"--data-dir {args.data_dir} has only {', '.join(sorted(inside))} of train, val and test")
     else:
         found = find_images(args.data_dir)
         tenth, order = len(found) // 10, shuffled(len(found)).tolist()

@@ -5,7 +5,7 @@ Each is called in two ways. `model(noise, labels, images, times)` returns the lo
 making: (stages, batch, channels, height, width), the finished ones last. Images are valued from -1 to 1, `noise` is
 standard normal and of the shape of the images, and `times` are uniform from 0 to 1.
 
-Between GPUs a model is divided block by block: by what stands in its lists that are named for blocks or layers.
+FSDP divides a model block by block, where the project uses it: by its lists that are named for blocks or layers.
 """
 
 import math

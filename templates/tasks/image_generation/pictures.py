@@ -20,7 +20,7 @@ def draw_pictures(
     model.eval()
     names = loader.dataset.info["classes"][:ROWS]
     each = ROWS // len(names)  # rows of a class
-    images, labels, *_ = loader.some(1000)  # bytes (samples, channels, height, width), (samples,)
+    images, labels, *_ = loader.sample_batch(1000)  # bytes (samples, channels, height, width), (samples,)
     asked = torch.arange(len(names)).repeat_interleave(each * NEW).to(images.device)
     noise = torch.randn(len(asked), *images.shape[1:], generator=torch.Generator().manual_seed(0))  # the same each time
     with runtime.autocast():

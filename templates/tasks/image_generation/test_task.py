@@ -134,9 +134,12 @@ def test_own_images_are_split_and_read(tmp_path: Path) -> None:
 
 
 def test_own_images_need_no_classes_and_may_be_split(tmp_path: Path) -> None:
-    for part, number in (("train", 5), ("val", 2), ("test", 3)):
+    for part, number in (("train", 5), ("val", 2)):
         args = make_images(tmp_path / part, ("",), number)
     args.data_dir = tmp_path
+    with pytest.raises(UserError, match="only train, val of train, val and test"):
+        DATASETS["image_folder"](args)
+    make_images(tmp_path / "test", ("",), 3)
     splits = DATASETS["image_folder"](args)
     assert [len(split) for split in splits] == [5, 2, 3]
     assert splits[0].info["classes"] == [""]

@@ -92,6 +92,10 @@ def text(args: Namespace) -> Splits:
     paths = [path for path in inside if not any(name.startswith(".") for name in path.relative_to(folder).parts)]
     if folder.is_dir() and not paths:
         raise UserError(f"--data-dir {folder} holds no files")
+    if len(paths) == 2 and set(paths) < set(parts):
+        raise UserError(
+            f"--data-dir {folder} has only {paths[0].name} and {paths[1].name}: one of the splits is missing"
+        )
     return as_windows(args, split([read(path) for path in paths or [folder]]), folder)
 
 

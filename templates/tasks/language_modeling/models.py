@@ -1,6 +1,6 @@
 """The architectures that --model chooses from: tokens in, at each place the logits of the token after it out.
 
-Between GPUs a model is divided block by block: by what stands in its lists that are named for blocks or layers.
+FSDP divides a model block by block, where the project uses it: by its lists that are named for blocks or layers.
 """
 
 import math

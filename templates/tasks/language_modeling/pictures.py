@@ -24,7 +24,7 @@ def draw_pictures(
     validation text the model did not expect."""
     model.eval()
     vocabulary = loader.dataset.info["vocabulary"]
-    inputs, targets = (tokens.long() for tokens in loader.some(20))  # (windows, context) each
+    inputs, targets = (tokens.long() for tokens in loader.sample_batch(20))  # (windows, context) each
     with runtime.autocast():
         logits = model(inputs).float()  # (windows, context, vocabulary)
     bits = F.cross_entropy(logits.movedim(2, 1), targets, reduction="none") / math.log(2)  # (windows, context)

@@ -97,9 +97,13 @@ def test_own_files_are_split_whole(tmp_path: Path) -> None:
 
 
 def test_own_splits_are_kept(tmp_path: Path) -> None:
+    args = parse_arguments(["--data-dir", str(tmp_path), "--context", "10"])
     for number, part in enumerate(("train", "val", "test")):
         (tmp_path / f"{part}.txt").write_text(str(number) * 30)
-    splits = DATASETS["text"](parse_arguments(["--data-dir", str(tmp_path), "--context", "10"]))
+        if part == "val":
+            with pytest.raises(UserError, match=r"only train\.txt and val\.txt"):
+                DATASETS["text"](args)
+    splits = DATASETS["text"](args)
     assert [split.tensors[0].unique().tolist() for split in splits] == [[ord("0")], [ord("1")], [ord("2")]]
 
 

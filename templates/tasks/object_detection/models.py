@@ -5,7 +5,7 @@ with values from 0 to 1, boxes (batch, most, 4) are x1, y1, x2, y2 in pixels, an
 there is no box. `losses` has "class" and "box", each (batch,), or nothing where no boxes are given. `detections` has a
 dictionary for each image, or none in training: boxes (n, 4), scores (n,), the highest first, and labels (n,).
 
-Between GPUs a model is divided block by block: by what stands in its lists that are named for blocks or layers.
+FSDP divides a model block by block, where the project uses it: by its lists that are named for blocks or layers.
 """
 
 import math

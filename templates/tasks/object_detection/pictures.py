@@ -20,7 +20,7 @@ def draw_pictures(
     """Draw images with their true boxes, dashed, and those detected with a score of at least 0.3."""
     model.eval()
     classes = loader.dataset.info["classes"]
-    images, boxes, labels = loader.some(12)
+    images, boxes, labels = loader.sample_batch(12)
     with runtime.autocast():
         _, detections = model(images)
     rows = -(-len(images) // 4)

@@ -223,7 +223,7 @@ def mask_folder(args: Namespace) -> Splits:
         raise UserError(f"cannot read {folder / 'classes.txt'}, which is to name the classes: {error}") from None
     classes = [name.strip() for name in classes if name.strip()]
     parts = [folder / part for part in ("train", "val", "test")]
-    if all(part.is_dir() for part in parts):
+    if any(part.is_dir() for part in parts):
         return from_files(args, [MaskFolder(part, classes) for part in parts], classes)
     pairs = MaskFolder(folder, classes)
     return from_files(args, random_split(pairs, [0.8, 0.1, 0.1], torch.Generator().manual_seed(0)), classes)

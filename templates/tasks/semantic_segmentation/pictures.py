@@ -19,7 +19,7 @@ def draw_pictures(
     """Draw images, their masks and the predicted ones, and each class's IoU in the last evaluation."""
     model.eval()
     info = loader.dataset.info
-    images, masks = loader.some(8)
+    images, masks = loader.sample_batch(8)
     with runtime.autocast():
         predictions = model(images).argmax(dim=1).cpu()
     images, masks = (images.cpu() * info["std"] + info["mean"]).clamp(0, 1), masks.cpu()

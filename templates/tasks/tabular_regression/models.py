@@ -1,6 +1,6 @@
 """The architectures that --model chooses from: numbers and categories in, one standardised value out.
 
-Between GPUs a model is divided block by block: by what stands in its lists that are named for blocks or layers.
+FSDP divides a model block by block, where the project uses it: by its lists that are named for blocks or layers.
 """
 
 from collections.abc import Callable, Sequence

@@ -16,7 +16,7 @@ def draw_pictures(
     """Draw predictions against true values, and what is left between them."""
     model.eval()
     info = loader.dataset.info
-    numbers, categories, targets = loader.some(1000)
+    numbers, categories, targets = loader.sample_batch(1000)
     with runtime.autocast():
         predictions = model(numbers, categories).float()
     true = (targets * info["deviation"] + info["mean"]).cpu()

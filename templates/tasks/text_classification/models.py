@@ -2,7 +2,7 @@
 
 A text is a row of word numbers that ends in zeros, its padding; how much of that there is changes no logit.
 
-Between GPUs a model is divided block by block: by what stands in its lists that are named for blocks or layers.
+FSDP divides a model block by block, where the project uses it: by its lists that are named for blocks or layers.
 """
 
 from collections.abc import Callable

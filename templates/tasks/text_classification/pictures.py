@@ -18,7 +18,7 @@ def draw_pictures(
     """Draw the confusion matrix of the last evaluation, and write down some texts with their predicted classes."""
     model.eval()
     info = loader.dataset.info
-    tokens, labels = loader.some(12)
+    tokens, labels = loader.sample_batch(12)
     with runtime.autocast():
         confidences, predictions = model(tokens).float().softmax(dim=1).max(dim=1)
     examples = []

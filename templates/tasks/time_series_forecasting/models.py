@@ -1,7 +1,7 @@
 """The architectures that --model chooses from: the last steps of some channels in, their next steps out.
 
-Between GPUs a model is divided block by block: by what stands in lists named for blocks or layers, `PatchTST`'s
-`encoder.layers`. `DLinear` has no such list, and is divided as one.
+FSDP divides a model block by block, where the project uses it: by its lists that are named for blocks or layers, which
+is `PatchTST`'s `encoder.layers`. `DLinear` has no such list, and is divided as one.
 """
 
 from collections.abc import Callable

@@ -16,7 +16,7 @@ def draw_pictures(
     """Draw forecasts beside the truth, in the data's own units: a row for each window, a column for each channel."""
     model.eval()
     info = loader.dataset.info
-    (windows,) = loader.some(3)  # (windows, context + horizon, channels)
+    (windows,) = loader.sample_batch(3)  # (windows, context + horizon, channels)
     context, horizon = info["context"], windows.shape[1] - info["context"]
     with runtime.autocast():
         forecasts = model(windows[:, :context]).float()

@@ -1,20 +1,15 @@
-"""Shows the run in MLflow: in a database beside the run folders, or where MLFLOW_TRACKING_URI says."""
+"""Writes the run for MLflow: in a database beside the run folders, or where MLFLOW_TRACKING_URI says."""
 
 import logging
 import os
-import queue
-import sys
-import threading
 import time
-import uuid
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from matplotlib.image import imread
 
 
-class Tracker:
+class Writer:
     """Writes to MLflow's database, or sends to its server; a resumed run goes on with its own."""
 
     appends = True  # to what it has written before
@@ -51,6 +46,3 @@ class Tracker:
 
     def finish(self) -> None:
         self.client.set_terminated(self.run)
-
-
-# {% include "loggers/common.py" %}

@@ -1,21 +1,14 @@
-"""Shows the run in SwanLab: on this machine, until the environment says SWANLAB_MODE=online."""
+"""Writes the run for SwanLab: on this machine, until the environment says SWANLAB_MODE=online."""
 
 import os
-import queue
 import shutil
 import sqlite3
-import sys
-import threading
-import time
-import uuid
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from matplotlib.image import imread
 
-
-class Tracker:
+class Writer:
     """Writes SwanLab's files beside the run folders; a run that is resumed without a server is written anew."""
 
     def __init__(self, folder: Path, options: dict[str, Any], run_id: str):
@@ -39,7 +32,7 @@ class Tracker:
             resume="allow",
             mode=mode,
             log_dir=str(home),
-            config={name: str(value) for name, value in options.items()},
+            config=options,
             settings=settings,
         )
 
@@ -61,6 +54,3 @@ class Tracker:
 
     def finish(self) -> None:
         self.run.finish()
-
-
-# {% include "loggers/common.py" %}

@@ -1,19 +1,12 @@
-"""Shows the run in ClearML: offline, until the environment says CLEARML_OFFLINE_MODE=0 or has a key to a server."""
+"""Writes the run for ClearML: offline, until the environment says CLEARML_OFFLINE_MODE=0 or has a key to a server."""
 
 import os
-import queue
 import shutil
-import sys
-import threading
-import time
-import uuid
 from pathlib import Path
 from typing import Any
 
-from matplotlib.image import imread
 
-
-class Tracker:
+class Writer:
     """Writes a session of ClearML into the run folder; one that is resumed offline is written anew, as one whole."""
 
     def __init__(self, folder: Path, options: dict[str, Any], run_id: str):
@@ -59,6 +52,3 @@ class Tracker:
 
     def finish(self) -> None:
         self.task.close()
-
-
-# {% include "loggers/common.py" %}

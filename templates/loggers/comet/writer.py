@@ -1,19 +1,12 @@
-"""Shows the run in Comet: offline, until the environment has a COMET_API_KEY."""
+"""Writes the run for Comet: offline, until the environment has a COMET_API_KEY."""
 
 import os
-import queue
 import shutil
-import sys
-import threading
-import time
-import uuid
 from pathlib import Path
 from typing import Any
 
-from matplotlib.image import imread
 
-
-class Tracker:
+class Writer:
     """Writes an archive for Comet into the run folder; one that is resumed offline is written anew, as one whole."""
 
     def __init__(self, folder: Path, options: dict[str, Any], run_id: str):
@@ -34,7 +27,7 @@ class Tracker:
             online=self.appends,
             experiment_config=comet_ml.ExperimentConfig(name=folder.name, **settings),
         )
-        self.run.log_parameters({name: str(value) for name, value in options.items()})
+        self.run.log_parameters(options)
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         self.run.log_metrics(values, step=step)
@@ -44,6 +37,3 @@ class Tracker:
 
     def finish(self) -> None:
         self.run.end()
-
-
-# {% include "loggers/common.py" %}

@@ -1,19 +1,12 @@
-"""Shows the run in Weights & Biases: offline, until the environment says WANDB_MODE=online."""
+"""Writes the run for Weights & Biases: offline, until the environment says WANDB_MODE=online."""
 
 import os
-import queue
 import shutil
-import sys
-import threading
-import time
-import uuid
 from pathlib import Path
 from typing import Any
 
-from matplotlib.image import imread
 
-
-class Tracker:
+class Writer:
     """Writes a run of wandb into the run folder; one that is resumed offline is written anew, as one whole."""
 
     def __init__(self, folder: Path, options: dict[str, Any], run_id: str):
@@ -23,7 +16,7 @@ class Tracker:
         self.appends = mode == "online"
         if not self.appends:
             shutil.rmtree(folder / "wandb", ignore_errors=True)
-        for name in ("CACHE", "CONFIG", "DATA"):
+        for name in ("CACHE", "DATA"):
             os.environ.setdefault(f"WANDB_{name}_DIR", str(folder.resolve() / "wandb"))
         (folder / "wandb").mkdir(exist_ok=True)  # else wandb takes another place
         settings = wandb.Settings(
@@ -35,7 +28,7 @@ class Tracker:
         self.run = wandb.init(
             project=project, name=folder.name, id=run_id, dir=folder, mode=mode, resume=resume, settings=settings
         )
-        self.run.config.update({name: str(value) for name, value in options.items()}, allow_val_change=True)
+        self.run.config.update(options, allow_val_change=True)
         self.run.define_metric("*", step_metric="step")  # wandb's own step counts records
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
@@ -46,6 +39,3 @@ class Tracker:
 
     def finish(self) -> None:
         self.run.finish()
-
-
-# {% include "loggers/common.py" %}

@@ -1,18 +1,10 @@
-"""Shows the run in TensorBoard: `tensorboard --logdir runs`."""
+"""Writes the run for TensorBoard, which `tensorboard --logdir runs` shows."""
 
-import os
-import queue
-import sys
-import threading
-import time
-import uuid
 from pathlib import Path
 from typing import Any
 
-from matplotlib.image import imread
 
-
-class Tracker:
+class Writer:
     """Writes TensorBoard's event files into the run folder."""
 
     appends = True  # to what it has written before
@@ -34,6 +26,3 @@ class Tracker:
 
     def finish(self) -> None:
         self.writer.close()
-
-
-# {% include "loggers/common.py" %}

@@ -1,18 +1,11 @@
-"""Shows the run in Trackio: in a database beside the run folders, or in the Space that TRACKIO_SPACE_ID names."""
+"""Writes the run for Trackio: in a database beside the run folders, or in the Space that TRACKIO_SPACE_ID names."""
 
 import os
-import queue
-import sys
-import threading
-import time
-import uuid
 from pathlib import Path
 from typing import Any
 
-from matplotlib.image import imread
 
-
-class Tracker:
+class Writer:
     """Writes to Trackio's database, or sends to its Space or server; a resumed run goes on with its own."""
 
     appends = True  # to what it has written before
@@ -27,7 +20,7 @@ class Tracker:
         self.run = trackio.init(
             project=os.environ.get("TRACKIO_PROJECT", "{{ cookiecutter.project_slug }}"),
             name=f"{folder.name}-{run_id[:6]}",
-            config={name: str(value) for name, value in options.items()},
+            config=options,
             resume="allow",
             embed=False,
             auto_log_gpu=False,
@@ -42,6 +35,3 @@ class Tracker:
 
     def finish(self) -> None:
         self.run.finish()
-
-
-# {% include "loggers/common.py" %}
