@@ -222,7 +222,7 @@ def test_projects_are_small(product):
         if project is product[0]:  # the default project
             for program in ("compare.py", "doctor.py"):  # which no run needs
                 files.pop(program)
-            assert sum(map(lines_of_code, files.values())) <= 1350
+            assert sum(map(lines_of_code, files.values())) <= 1400
 
 
 @pytest.mark.parametrize("prompt", CHOICES)

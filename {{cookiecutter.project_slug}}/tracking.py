@@ -33,14 +33,9 @@ class Logger:
     """
 
     def __init__(
-        self,
-        args: Namespace,
-        defaults: Namespace,
-        runtime: Runtime,
-        folder: Path,
-        higher_is_better: dict[str, bool],
+        self, args: Namespace, defaults: Namespace, runtime: Runtime, folder: Path, higher_is_better: dict[str, bool],
         draw: Draw,
-    ):
+    ):  # fmt: skip
         self.args, self.defaults, self.runtime, self.folder = args, defaults, runtime, folder
         self.higher_is_better, self.maximize, self.draw = higher_is_better, higher_is_better[args.monitor], draw
         self.losses: list[Tensor] = []  # of the steps since the last reading; they wait on the device
