@@ -76,7 +76,10 @@ def main() -> None:
         for epochs in (1, 3):
             seconds, _ = measure([*command, "--epochs", str(epochs), "--run-dir", f"runs/{epochs}"], project)
             lines = (project / "runs" / str(epochs) / "metrics.jsonl").read_text().splitlines()
-            rows[f"the default model, {epochs} epoch(s)"] = seconds, json.loads(lines[-1])["test/accuracy"]
+            rows[f"the default model, {epochs} epoch{'s' if epochs > 1 else ''}"] = (
+                seconds,
+                json.loads(lines[-1])["test/accuracy"],
+            )
         seconds, out = measure([sys.executable, __file__, root, "plain"], project)
         rows["the plain example, 2 epochs"] = seconds, float(out)
         print("| MNIST on a CPU | test accuracy | time, as a share of the plain example's |\n|---|---|---|")

@@ -36,12 +36,12 @@ def measure(task: str, folder: Path) -> str:
     result = RESULTS[task]
     value = test[f"test/{result.metric}"]
     cells = [f"`{task}`", f"`{model}`", parameters, result.label, f"{value:.3g}", result.trivial, f"{seconds:.0f}"]
-    return f"| {' | '.join(cells)} | `results.py {task}` |"
+    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
-    print("| task | default model | parameters | test metric | result | trivial answer | CPU seconds | again |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| task | default model | parameters | test metric | result | trivial answer | CPU seconds |")
+    print("|---|---|---|---|---|---|---|")
     for name in sys.argv[1:] or CHOICES["task"]:
         with tempfile.TemporaryDirectory() as temporary:
             print(measure(name, Path(temporary)), flush=True)

@@ -2,7 +2,7 @@
 
 Each line of standard input is a task in JSON, and is answered with a line. A `command`, what `python` would be given,
 starts a process, whose id is the answer; the answer to `wait` is the exit codes of the processes that it lists. When
-one of these fails, the others are killed, as torchrun does.
+one of these fails, the others are killed, as torchrun does. `poll` asks for the exit code of one that may still run.
 """
 
 import importlib
@@ -22,7 +22,11 @@ def serve() -> dict[str, Any]:
     ended: dict[int, int] = {}
     for line in sys.stdin:
         task = json.loads(line)
-        if "wait" in task:
+        if "poll" in task:
+            pid, status = (0, 0) if task["poll"] in ended else os.waitpid(task["poll"], os.WNOHANG)
+            ended |= {pid: os.waitstatus_to_exitcode(status)} if pid else {}
+            print(json.dumps(ended.get(task["poll"])), flush=True)
+        elif "wait" in task:
             while not ended.keys() >= set(task["wait"]):
                 pid, status = os.wait()
                 ended[pid] = os.waitstatus_to_exitcode(status)

@@ -22,7 +22,7 @@ from rich.text import Text
 
 COLUMNS = 100
 STYLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-TEMPLATE = "gh:<owner>/pytorch-base"  # stands for the folder of this copy
+TEMPLATE = "gh:OWNER/pytorch-base"  # stands for the folder of this copy
 SESSIONS = {
     "questions": [f"cookiecutter {TEMPLATE}"],
     "session": [

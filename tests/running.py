@@ -39,6 +39,10 @@ class Forks:
         """Return the exit codes; should one of the processes fail, the others are killed."""
         return self.ask(wait=processes)
 
+    def poll(self, process: int) -> int | None:
+        """Return the exit code of a process that has ended, None of one that runs."""
+        return self.ask(poll=process)
+
 
 @functools.cache
 def forks() -> Forks:

@@ -1,7 +1,8 @@
-"""A ninth task is a folder and a line: what CONTRIBUTING.md tells is done here."""
+"""A task, a logger or a backend more is a folder and a line: what CONTRIBUTING.md tells is done here."""
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -101,33 +102,82 @@ def draw_pictures(
 }
 
 
+WRITER = '''"""Writes the run into a text file of its own."""
+
+from pathlib import Path
+from typing import Any
+
+
+class Writer:
+    """Writes lines of text into the run folder."""
+
+    appends = True
+
+    def __init__(self, folder: Path, _options: dict[str, Any], _run_id: str):
+        self.file = (folder / "lines.txt").open("a", encoding="utf-8")
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        print(step, *sorted(values), file=self.file)
+
+    def picture(self, step: int, name: str, image: Any) -> None:
+        print(step, name, image.shape, file=self.file)
+
+    def finish(self) -> None:
+        self.file.close()
+'''
+
+
 @pytest.fixture
 def template(tmp_path: Path) -> Path:
-    """A copy of the template with one more folder, and one more name in a list."""
-    copy = copy_template(tmp_path / "template")
-    folder = copy / "templates" / "tasks" / "line_fitting"
-    folder.mkdir()
-    for name, text in TASK.items():
-        (folder / name).write_text(text)
-    context = copy / "cookiecutter.json"
-    text = context.read_text()
-    assert text.count('    "image_classification",\n') == 1
-    context.write_text(
-        text.replace('    "image_classification",\n', '    "image_classification",\n    "line_fitting",\n')
-    )
-    assert len(json.loads(context.read_text())["task"]) == len(CHOICES["task"]) + 1
-    return copy
+    """A copy of the template, for a test to add to."""
+    return copy_template(tmp_path / "template")
+
+
+def add_choice(template: Path, prompt: str, choice: str) -> None:
+    """Add a name to a list of cookiecutter.json: the one line."""
+    context = template / "cookiecutter.json"
+    text, first = context.read_text(), json.dumps(CHOICES[prompt][0])
+    start = text.index(f'  "{prompt}": [')
+    context.write_text(text[:start] + text[start:].replace(first, f'{first}, "{choice}"', 1))
+    assert json.loads(context.read_text())[prompt] == [CHOICES[prompt][0], choice, *CHOICES[prompt][1:]]
+
+
+def check(project: Path, cache: Path) -> None:
+    """Check style, format and types of a project."""
+    for command in (["ruff", "check", "--no-cache", "."], ["ruff", "format", "--check", "--no-cache", "."]):
+        subprocess.run([sys.executable, "-m", *command], cwd=project, check=True)
+    subprocess.run([sys.executable, "-m", "mypy", "--cache-dir", str(cache)], cwd=project, check=True)
 
 
 def test_a_new_task_is_a_folder_and_a_line(template, tmp_path):
+    folder = template / "templates" / "tasks" / "line_fitting"
+    folder.mkdir()
+    for name, text in TASK.items():
+        (folder / name).write_text(text)
+    add_choice(template, "task", "line_fitting")
     project = render({"task": "line_fitting"}, tmp_path / "out", hooks=True, template=template)
-    for command in (["ruff", "check", "--no-cache", "."], ["mypy", "--cache-dir", tmp_path / "cache"]):
-        subprocess.run([sys.executable, "-m", *map(str, command)], cwd=project, check=True)
+    check(project, tmp_path / "cache")
     run(project, "--device", "cpu", "--run-dir", "runs/x")
     last = json.loads((project / "runs" / "x" / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["test/mae"] < 0.2
     assert "tensor" in (project / "runs" / "x" / "metrics.txt").read_text()
     assert (project / "main.py").read_text() == (render({}, tmp_path / "default") / "main.py").read_text()
+
+
+def test_a_new_logger_and_a_new_backend_are_folders_and_lines(template, tmp_path):
+    (template / "templates" / "loggers" / "lines").mkdir()
+    (template / "templates" / "loggers" / "lines" / "writer.py").write_text(WRITER)
+    add_choice(template, "logger", "lines")
+    shutil.copytree(template / "templates" / "distributed" / "ddp", template / "templates" / "distributed" / "twins")
+    add_choice(template, "distributed", "twins")
+    answers = {"task": "tabular_regression", "logger": "lines", "distributed": "twins"}
+    project = render(answers, tmp_path / "out", hooks=True, template=template)
+    check(project, tmp_path / "cache")
+    run(project, "--device", "cpu", "--quick", "--run-dir", "runs/x", processes=2)
+    lines = (project / "runs" / "x" / "lines.txt").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in (project / "runs" / "x" / "metrics.jsonl").read_text().splitlines()]
+    assert [int(line.split()[0]) for line in lines if "loss" in line] == steps
+    assert any(line.split()[1] == "curves" for line in lines)
 
 
 def test_contributing_names_every_file():

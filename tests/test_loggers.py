@@ -151,9 +151,9 @@ def read_swanlab(folder: Path) -> Shown:
     return Shown(scalars, {name: entry["value"] for name, entry in config.items()}, pictures)
 
 
-READERS: dict[str, Callable[[Path], Shown]] = {
-    name: globals()[f"read_{name}"] for name in LOGGERS
-}  # a new logger needs a reader here
+READERS: dict[str, Callable[[Path], Shown]] = {  # a new logger needs one here
+    name.removeprefix("read_"): function for name, function in list(globals().items()) if name.startswith("read_")
+}
 
 
 # ------------------------------------------------------------ running
@@ -197,7 +197,7 @@ def interrupt(project: Path, folder: Path, number: int, code: int) -> int:
     """Send a signal to a run when its logger has taken some records; return up to which epoch to go on."""
     child = start(project, *OPTIONS, "--epochs", 10**6, "--save-every", 7, "--run-dir", folder)
     while len("".join(path.read_text() for path in folder.glob("logger_records*.txt")).splitlines()) < 10:
-        os.kill(child, 0)
+        assert forks().poll(child) is None, end(project, child)
         time.sleep(0.01)
     os.kill(child, number)
     assert end(project, child, code=code) == ""

@@ -42,9 +42,9 @@ def test_project_takes_up_a_newer_template(tmp_path):
     template = copy_template(tmp_path / "template")
     project = render({"author_name": "Ada", "logger": "none", "license": "none"}, tmp_path, template=template)
     recipe = re.search(r"```bash\n(git show-ref.*?)```", (project / "README.md").read_text(), re.DOTALL)[1]
-    assert "uvx cookiecutter gh:<owner>/pytorch-base" in recipe
+    assert "uvx cookiecutter gh:OWNER/pytorch-base" in recipe
     recipe = recipe.replace(
-        "uvx cookiecutter gh:<owner>/pytorch-base", f"'{sys.executable}' -m cookiecutter '{template}'"
+        "uvx cookiecutter gh:OWNER/pytorch-base", f"'{sys.executable}' -m cookiecutter '{template}'"
     )
 
     shell("git init --quiet --initial-branch main && git add --all && git commit --quiet -m first", project)

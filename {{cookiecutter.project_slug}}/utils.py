@@ -54,12 +54,8 @@ def parse_arguments(argv: list[str] | None = None) -> Namespace:
     training.add_argument("--optimizer", choices=("adamw", "sgd"), default="adamw", help="sgd has a momentum of 0.9")
     training.add_argument("--lr", type=number(float), default={{own.lr}}, help="peak learning rate")
     training.add_argument("--weight-decay", type=number(float), default={{own.weight_decay}}, help="on weight tensors")
-    training.add_argument(
-        "--schedule", choices=("cosine", "linear", "constant"), default="cosine", help="of the learning rate"
-    )
-    training.add_argument(
-        "--warmup", type=number(float, below=1), default={{own.warmup}}, help="its share of all steps"
-    )
+    training.add_argument("--schedule", choices=("cosine", "linear", "constant"), default="cosine", help="after warmup")
+    training.add_argument("--warmup", type=number(float, below=1), default={{own.warmup}}, help="share of all steps")
     training.add_argument("--clip", type=number(float), default={{own.clip}}, help="maximum gradient norm, 0: off")
     training.add_argument("--ema", type=number(float, below=1), default=0.0, help="decay of averaged weights, 0: none")
     training.add_argument("--monitor", default="{{own.monitor}}", help="metric that chooses the best epoch")
@@ -70,9 +66,7 @@ def parse_arguments(argv: list[str] | None = None) -> Namespace:
     machine.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help="where to compute")
     precisions = ("auto", "fp32", "bf16", "fp16")
     machine.add_argument("--precision", choices=precisions, default="auto", help="auto: bf16 on a GPU that has it")
-    machine.add_argument(
-        "--workers", type=number(int), default=min(4, os.cpu_count() or 1), help="processes that read data from disk"
-    )
+    machine.add_argument("--workers", type=number(int), default=min(4, os.cpu_count() or 1), help="to read files")
     machine.add_argument("--compile", action=switch, default=False, help="optimize the model with torch.compile")
     machine.add_argument("--deterministic", action=switch, default=False, help="use deterministic algorithms only")
     machine.add_argument("--profile", action=switch, default=False, help="trace some steps to trace.json")
