@@ -247,7 +247,9 @@ def test_every_choice_trains(tmp_path, task, distributed):
     turn = CHOICES["task"].index(task) + CHOICES["distributed"].index(distributed)
     logger = CHOICES["logger"][turn % len(CHOICES["logger"])]
     project = render({"task": task, "distributed": distributed, "logger": logger}, tmp_path)
-    run(project, "--device", "cpu", "--quick", "--quiet", processes=1 if distributed == "none" else 2)
+    process = start(project, "--device", "cpu", "--quick", "--quiet", processes=1 if distributed == "none" else 2)
+    out, err = process.communicate()  # started as a person does
+    assert process.returncode == 0, out + err
     (config,) = (project / "runs").glob("*/config.json")  # some loggers have a place of their own beside the runs
     assert math.isfinite(records(config.parent)[-1]["test/loss"])
 
