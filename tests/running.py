@@ -51,22 +51,28 @@ def forks() -> Forks:
 
 
 def python(folder: Path, *command: object, processes: int = 1, code: int = 0) -> tuple[str, str]:
-    """Run what `python` would be given to its end, in as many processes as torchrun would start; check the exit code.
+    """Run what `python` would be given to its end, several processes under torchrun; check the exit code.
 
     Return what was printed and complained of.
     """
+    if processes > 1:
+        launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", processes]
+        words = [sys.executable, *map(str, [*launcher, *command])]
+        result = subprocess.run(words, cwd=folder, capture_output=True, text=True)
+        assert result.returncode == code, result.stdout + result.stderr
+        return result.stdout, result.stderr
     with tempfile.TemporaryDirectory() as temporary:
         out, err = Path(temporary, "out"), Path(temporary, "err")
-        pids = [forks().start(folder, *command, out=out, err=err, **place) for place in places(processes)]
-        codes, texts = forks().wait(*pids), (out.read_text(), err.read_text())
-    assert code in codes and (code or not any(codes)), "".join(texts)
+        found, texts = (
+            forks().wait(forks().start(folder, *command, out=out, err=err)),
+            (out.read_text(), err.read_text()),
+        )
+    assert found == [code], "".join(texts)
     return texts
 
 
 def places(processes: int) -> list[dict[str, str]]:
     """Return what the environment tells each of several processes of its place among them, as torchrun does."""
-    if processes == 1:
-        return [{}]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
