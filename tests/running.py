@@ -63,11 +63,9 @@ def python(folder: Path, *command: object, processes: int = 1, code: int = 0) ->
         return result.stdout, result.stderr
     with tempfile.TemporaryDirectory() as temporary:
         out, err = Path(temporary, "out"), Path(temporary, "err")
-        found, texts = (
-            forks().wait(forks().start(folder, *command, out=out, err=err)),
-            (out.read_text(), err.read_text()),
-        )
-    assert found == [code], "".join(texts)
+        (found,) = forks().wait(forks().start(folder, *command, out=out, err=err))
+        texts = out.read_text(), err.read_text()
+    assert found == code, "".join(texts)
     return texts
 
 
