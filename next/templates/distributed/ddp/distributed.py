@@ -1,0 +1,55 @@
+"""DistributedDataParallel: each process has a copy of the model and averages its gradients with the others'."""
+
+from argparse import Namespace
+from dataclasses import fields
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from .errors import UserError
+from .runtime import Runtime
+
+
+def place_model(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Module:
+    """Return the model on the device, with synchronized batch norm if --sync-batch-norm asks for it."""
+    model = model.to(runtime.device)
+    if not args.sync_batch_norm or runtime.processes.world_size == 1:
+        return model
+    if runtime.device.type != "cuda":
+        raise UserError("--sync-batch-norm works on GPUs only")
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+
+def parallelize(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Module:
+    """Return a placed model ready to train: compiled if --compile asks for it, with averaged gradients."""
+    trained: Any = torch.compile(model) if args.compile else model
+    if not runtime.processes.launched:
+        return trained
+    device_ids = [runtime.processes.local_rank] if runtime.device.type == "cuda" else None
+    return DistributedDataParallel(trained, device_ids=device_ids, gradient_as_bucket_view=True)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """Return the module inside DistributedDataParallel and torch.compile."""
+    if isinstance(model, DistributedDataParallel):
+        model = model.module
+    return getattr(model, "_orig_mod", model)
+
+
+def set_gradient_sync(model: nn.Module, enabled: bool) -> None:
+    """Average the gradients of the next backward pass over the processes, or only accumulate them."""
+    if isinstance(model, DistributedDataParallel):
+        model.require_backward_grad_sync = enabled
+
+
+def sync_buffers(runtime: Runtime, model: nn.Module) -> None:
+    """Give every process the buffers of rank 0, such as the statistics of batch norm."""
+    if runtime.processes.launched:
+        for buffer in model.buffers():
+            dist.broadcast(buffer, src=0)
+
+
+# {% include "distributed/state_dict.py" %}

@@ -1,0 +1,162 @@
+"""The process group: ranks, collective operations, and one decision for all processes."""
+
+import ctypes
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
+
+from .doctor import usable_cores
+from .errors import UserError
+from .scalars import Scalar, stack
+
+
+class Processes:
+    """The processes that torchrun has started, on one machine or several; `python main.py` is a single one.
+
+    Every method but `close` is collective: all processes call it in the same order.
+    """
+
+    def __init__(self, args: Namespace):
+        variables = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+        self.launched = variables <= os.environ.keys()  # by torchrun, or by what sets the same ones
+        self.rank = 0
+        self.local_rank = 0
+        self.world_size = 1
+        if self.launched:
+            self.rank = int(os.environ["RANK"])
+            self.local_rank = int(os.environ.get("LOCAL_RANK", 0))
+            self.world_size = int(os.environ["WORLD_SIZE"])
+        self.timeout = timedelta(seconds=args.dist_timeout)
+
+    def connect(self, device: torch.device) -> None:
+        """Join the process group: NCCL between GPUs, gloo between CPUs."""
+        if not self.launched:
+            return
+        if device.type == "mps" and self.world_size > 1:
+            raise UserError("several processes cannot share the GPU of a Mac: add --device cpu")
+        if sys.platform == "linux":  # if torchrun is killed, its processes must not live on
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        if device.type == "cpu":
+            share_cores(int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+        store, rank, world_size = next(rendezvous("env://", timeout=self.timeout))
+        if os.environ.get("GROUP_WORLD_SIZE") == "1":
+            # A restarted group must not look for the processes that died.
+            store = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            store=store,
+            rank=rank,
+            world_size=world_size,
+            timeout=self.timeout,
+            device_id=device if device.type == "cuda" else None,
+        )
+        self.cpu_group: Any = dist.new_group(backend="gloo", timeout=self.timeout)
+        self.stop_signal = torch.zeros(1, dtype=torch.int64)
+        self.pending: dist.Work | None = None
+
+    def close(self) -> None:
+        """Leave the process group."""
+        if self.launched:
+            dist.destroy_process_group()
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Add `values` over all processes, in place."""
+        if self.launched:
+            dist.all_reduce(values)
+        return values
+
+    def mean(self, value: Tensor | float, device: torch.device) -> Tensor:
+        """Return the mean of a number over all processes."""
+        return self.sum(torch.as_tensor(value, device=device).float().clone()) / self.world_size
+
+    def average(self, scalars: dict[str, Scalar], device: torch.device) -> dict[str, Scalar]:
+        """Return the weighted mean of each scalar over all processes."""
+        sums = self.sum(stack(list(scalars.values()), device))
+        averages: dict[str, Scalar] = {}
+        for name, (total, weight) in zip(scalars, sums, strict=True):
+            averages[name] = total / weight, weight
+        return averages
+
+    def broadcast(self, value: Any) -> Any:
+        """Return the value that rank 0 has."""
+        values = [value]
+        if self.launched:
+            dist.broadcast_object_list(values, src=0, group=self.cpu_group)
+        return values[0]
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return the values of all ranks, in their order."""
+        values = [value] * self.world_size
+        if self.launched:
+            dist.all_gather_object(values, value, group=self.cpu_group)
+        return values
+
+    def run_on_rank0(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call `function` on rank 0 and return its value on every rank; its UserError is raised on every rank."""
+        value: Any = None
+        if self.rank == 0:
+            try:
+                value = function(*args)
+            except UserError as error:
+                value = error
+        value = self.broadcast(value)
+        if isinstance(value, UserError):
+            value.on_all_ranks = True  # rank 0 alone reports it
+            raise value
+        return value
+
+    @contextmanager
+    def rank0_first(self) -> Iterator[None]:
+        """A block that rank 0 runs before the others, as it may have to download a data set."""
+        if self.rank == 0:
+            error = None
+            try:
+                yield
+            except UserError as raised:
+                error = raised
+            self.run_on_rank0(raise_error, error)
+        else:
+            self.run_on_rank0(raise_error, None)
+            yield
+
+    def agree_on_signal(self, received: int) -> int:
+        """Return the stop signal that any process had received one call ago, 0 for none.
+
+        All processes must stop at the same step. Each call waits for the all-reduce that the call before it has
+        started, which is done by then, so that the agreement costs next to nothing.
+        """
+        if not self.launched:
+            return received
+        if self.pending is not None:
+            self.pending.wait()
+        agreed = int(self.stop_signal)
+        self.stop_signal.fill_(received)
+        self.pending = dist.all_reduce(
+            self.stop_signal, dist.ReduceOp.MAX, group=self.cpu_group, async_op=True
+        )
+        return agreed
+
+
+def raise_error(error: UserError | None) -> None:
+    """Raise an error, if there is one."""
+    if error is not None:
+        raise error
+
+
+def share_cores(processes: int) -> None:
+    """Divide the cores among the processes of this machine, unless OMP_NUM_THREADS gives the number of threads.
+
+    torchrun sets an unset OMP_NUM_THREADS to 1, so that 1 counts as unset.
+    """
+    if processes > 1 and os.environ.get("OMP_NUM_THREADS", "1") == "1":
+        torch.set_num_threads(max(1, usable_cores() // processes))

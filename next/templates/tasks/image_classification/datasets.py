@@ -1,0 +1,138 @@
+"""The training, validation and test splits: images and their classes."""
+
+import math
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+from torchvision.transforms import v2
+
+from .engine.images import (
+    Images,
+    find_image_splits,
+    load_digits,
+    load_torchvision,
+    read_image,
+)
+from .engine.loader import InMemory
+
+Splits = tuple[Any, Any, Any]  # train, val, test; `info` of each describes the images
+
+
+def augment(batch: tuple[Tensor, ...], noise: Tensor, *, flip: bool) -> tuple[Tensor, ...]:
+    """Rotate, scale and shift each image of a batch at random, and mirror half of them if `flip`."""
+    images, labels = batch  # (batch, channels, height, width), (batch,)
+    rotation, zoom, right, down = (2 * noise[:, :4] - 1).unbind(dim=1)  # each in [-1, 1)
+    angle = math.radians(10) * rotation
+    scale = 1 + 0.1 * zoom
+    cos = scale * angle.cos()
+    sin = scale * angle.sin()
+    side = torch.ones_like(zoom)
+    if flip:
+        side = torch.where(noise[:, 4] < 0.5, -1.0, 1.0)
+    transform = torch.stack((cos * side, -sin, 0.1 * right, sin * side, cos, 0.1 * down), dim=1)
+    grid = F.affine_grid(transform.view(-1, 2, 3), list(images.shape), align_corners=False)
+    images = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    return images, labels
+
+
+def in_memory(
+    args: Namespace, splits: tuple[Images, Images, Images], classes: list[str], flip: bool = False
+) -> Splits:
+    """Return splits in memory, normalized by the mean and the deviation of the training images."""
+    images = splits[0][0].float() / 255
+    std, mean = torch.std_mean(images, dim=(0, 2, 3), keepdim=True)
+    info = {
+        "classes": classes,
+        "channels": images.shape[1],
+        "image_size": images.shape[2],
+        "mean": mean[0],
+        "std": std[0],
+    }
+    train, val, test = [((images / 255 - mean) / std, labels) for images, labels in splits]
+    augmented = partial(augment, flip=flip) if args.augment else None
+    return (
+        InMemory(*train, info=info, augment=augmented),
+        InMemory(*val, info=info),
+        InMemory(*test, info=info),
+    )
+
+
+def digits(args: Namespace) -> Splits:
+    """Return 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, split 3:1:1."""
+    return in_memory(args, load_digits(), classes=list("0123456789"))
+
+
+def torchvision_dataset(dataset: Callable[..., Any], args: Namespace, flip: bool = False) -> Splits:
+    """Return one of torchvision's data sets; a tenth of its training images validates."""
+    splits, classes = load_torchvision(args, dataset)
+    return in_memory(args, splits, classes, flip)
+
+
+class ImageFiles(Dataset):
+    """Images that are read from their files when they are needed."""
+
+    def __init__(
+        self,
+        samples: list[tuple[Path, str]],
+        transform: Callable[[Any], Tensor],
+        info: dict[str, Any],
+    ):
+        self.samples = samples
+        self.transform = transform
+        self.info = info
+        self.labels = {name: number for number, name in enumerate(info["classes"])}
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        path, name = self.samples[index]
+        return self.transform(read_image(path)), self.labels[name]
+
+
+def image_folder(args: Namespace) -> Splits:
+    """Return own images: train/CLASS, val/CLASS and test/CLASS in --data-dir, or CLASS to split 8:1:1."""
+    splits, classes = find_image_splits(args.data_dir)
+    size = args.image_size
+    mean = torch.tensor([0.485, 0.456, 0.406])  # of ImageNet
+    std = torch.tensor([0.229, 0.224, 0.225])
+    info = {
+        "classes": classes,
+        "channels": 3,
+        "image_size": size,
+        "mean": mean.view(3, 1, 1),
+        "std": std.view(3, 1, 1),
+    }
+    to_tensor = [
+        v2.ToImage(),
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(mean.tolist(), std.tolist()),
+    ]
+    plain = v2.Compose([v2.Resize(size * 8 // 7), v2.CenterCrop(size), *to_tensor])
+    augmented = plain
+    if args.augment:
+        crop = v2.RandomResizedCrop(size, (0.35, 1.0))
+        augmented = v2.Compose([crop, v2.RandomHorizontalFlip(), *to_tensor])
+    return (
+        ImageFiles(splits[0], augmented, info),
+        ImageFiles(splits[1], plain, info),
+        ImageFiles(splits[2], plain, info),
+    )
+
+
+DATASETS: dict[str, Callable[[Namespace], Splits]] = {
+    "digits": digits,
+    "mnist": partial(torchvision_dataset, torchvision.datasets.MNIST),
+    "fashion_mnist": partial(torchvision_dataset, torchvision.datasets.FashionMNIST, flip=True),
+    "cifar10": partial(torchvision_dataset, torchvision.datasets.CIFAR10, flip=True),
+    "cifar100": partial(torchvision_dataset, torchvision.datasets.CIFAR100, flip=True),
+    "image_folder": image_folder,
+}

@@ -1,0 +1,97 @@
+# {% if false %}
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from .datasets import DATASETS
+from .engine.errors import UserError
+from .engine.options import number
+from .engine.runtime import Runtime
+from .models import MODELS, PRETRAINED
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
+
+Objective = Callable[[nn.Module, Any], dict[str, Any]]
+
+
+# {% endif %}
+def add_task_options(parser: ArgumentParser) -> None:
+    """Add the options of the model, the data and the loss."""
+    group = parser.add_argument_group("task")
+    group.add_argument("--model", choices=MODELS, default="cnn", help="model to train")
+    group.add_argument("--dataset", choices=DATASETS, default="digits", help="data set to train on")
+    group.add_argument(
+        "--data-dir", type=Path, default="data", help="directory of data sets that are not built in"
+    )
+    group.add_argument(
+        "--image-size",
+        type=number(int, 8),
+        default=64,
+        help="width and height in pixels to which the images of image_folder are resized",
+    )
+    group.add_argument(
+        "--augment",
+        action=BooleanOptionalAction,
+        default=True,
+        help="augment the training images at random",
+    )
+    group.add_argument(
+        "--pretrained",
+        action=BooleanOptionalAction,
+        default=False,
+        help="start from torchvision's ImageNet weights, which are downloaded",
+    )
+    group.add_argument(
+        "--label-smoothing",
+        type=number(float, below=1),
+        default=0.1,
+        help="label smoothing of the training loss",
+    )
+
+
+def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the model's constructor. Raises UserError if --pretrained is impossible."""
+    arguments = {
+        "channels": info["channels"],
+        "image_size": info["image_size"],
+        "num_classes": len(info["classes"]),
+    }
+    if args.pretrained:
+        if args.model not in PRETRAINED or info["channels"] != 3:
+            raise UserError(
+                f"--pretrained needs images in colour and one of these models: {', '.join(PRETRAINED)}"
+            )
+        arguments["imagenet"] = True
+    return arguments
+
+
+def get_objective(args: Namespace) -> Objective:
+    """Return cross entropy with label smoothing (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567)."""
+
+    def objective(model: nn.Module, batch: Any) -> dict[str, Any]:
+        images, labels = batch  # (batch, channels, height, width), (batch,)
+        logits = model(images)  # (batch, classes)
+        smoothing = args.label_smoothing if model.training else 0.0
+        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        return {"loss": loss, "accuracy": accuracy, "predictions": logits, "targets": labels}
+
+    return objective
+
+
+def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> MetricCollection:
+    """Return the metrics of an evaluation: accuracy, and the confusion matrix for its figure."""
+    from torchmetrics import MetricCollection
+    from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+    classes = len(info["classes"])
+    accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+    confusion_matrix = MulticlassConfusionMatrix(classes, validate_args=False)
+    metrics = {"accuracy": accuracy, "confusion_matrix": confusion_matrix}
+    return MetricCollection(metrics).to(runtime.device)

@@ -1,0 +1,84 @@
+"""A run of MLflow: in a database beside the run directories, or where MLFLOW_TRACKING_URI says."""
+
+import logging
+import os
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+
+class Tracker:
+    """Writes to MLflow's database, or sends to its server; a resumed run continues."""
+
+    resumes = True
+
+    def __init__(self, run_dir: Path, options: dict[str, Any], run_id: str):
+        self.run_dir = run_dir
+        self.options = options
+        self.run_id = run_id
+
+    def start(self) -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        from mlflow import entities
+
+        for package in ("mlflow", "alembic"):
+            logging.getLogger(package).setLevel(logging.ERROR)
+        self.metric = entities.Metric
+        experiment = self.open_experiment()
+        runs = self.client.search_runs([experiment], f"tags.tracker_id = '{self.run_id}'")
+        if runs:
+            self.run = runs[0].info.run_id
+            self.client.update_run(self.run, "RUNNING")
+        else:
+            self.run = self.create_run(experiment)
+
+    def open_experiment(self) -> str:
+        """Connect to the database or server, and return the id of the project's experiment."""
+        from filelock import FileLock
+        from mlflow import MlflowClient
+
+        home = self.run_dir.resolve().parent
+        uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+        files = (home / "mlflow").as_uri() if uri.startswith("sqlite:") else None
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "{{ cookiecutter.project_slug }}")
+        with FileLock(home / ".mlflow.lock"):  # runs that start together must not both create it
+            self.client = MlflowClient(uri)
+            found = self.client.get_experiment_by_name(name)
+            if found:
+                return found.experiment_id
+            # The tag opens the experiment in MLflow's view for model training, not the one for GenAI.
+            tags = {"mlflow.experimentKind": "custom_model_development"}
+            return self.client.create_experiment(name, files, tags)
+
+    def create_run(self, experiment: str) -> str:
+        """Create the run, with its parameters, source, user and git commit; return its id."""
+        from mlflow import entities
+        from mlflow.tracking.context.registry import resolve_tags
+
+        tags = resolve_tags({"tracker_id": self.run_id})
+        run = self.client.create_run(experiment, None, tags, self.run_dir.name).info.run_id
+        params = []
+        for name, value in self.options.items():
+            params.append(entities.Param(name, str(value)))
+        self.client.log_batch(run, params=params)
+        return run
+
+    def log_scalars(self, step: int, values: dict[str, float]) -> None:
+        now = int(1000 * time.time())
+        metrics = []
+        for name, value in values.items():
+            allowed = re.sub(r"[^\w\-. :/]", "_", name)
+            metrics.append(self.metric(allowed, value, now, step))
+        self.client.log_batch(self.run, metrics)
+
+    def log_figure(self, step: int, name: str, image: Any) -> None:
+        self.client.log_image(self.run, image, key=name, step=step)
+
+    def log_summary(self, metrics: dict[str, float], files: list[Path]) -> None:
+        """Add to the run's artifacts; its metrics were logged as scalars."""
+        for path in files:
+            self.client.log_artifact(self.run, str(path))
+
+    def finish(self) -> None:
+        self.client.set_terminated(self.run)

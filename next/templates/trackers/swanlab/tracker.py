@@ -1,0 +1,69 @@
+"""A run of SwanLab: on this machine, unless the environment has SWANLAB_MODE=online."""
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+
+class Tracker:
+    """Writes SwanLab's files beside the run directories; one that is resumed offline is written anew."""
+
+    def __init__(self, run_dir: Path, options: dict[str, Any], run_id: str):
+        self.run_dir = run_dir
+        self.options = options
+        self.run_id = run_id
+        self.mode: Any = os.environ.get("SWANLAB_MODE", "local")
+        self.resumes = self.mode == "online"
+
+    def start(self) -> None:
+        import swanlab
+        from swanlab.sdk.internal.pkg import console
+
+        console.c.quiet = True
+        home = self.run_dir.resolve().parent / "swanlab"
+        if not self.resumes:
+            self.remove(home)
+        self.image = swanlab.Image
+        unwanted = ("hardware", "requirements", "git", "monitor", "runtime")
+        self.run = swanlab.init(
+            project=os.environ.get("SWANLAB_PROJ_NAME", "{{ cookiecutter.project_slug }}"),
+            name=self.run_dir.name,
+            id=self.run_id,
+            resume="allow",
+            mode=self.mode,
+            log_dir=str(home),
+            config=self.options,
+            settings=swanlab.Settings(
+                terminal={"proxy_type": "none"}, probe=dict.fromkeys(unwanted, False)
+            ),
+        )
+
+    def remove(self, home: Path) -> None:
+        """Remove what an earlier start of this run has written."""
+        for folder in home.glob(f"run-*-{self.run_id}"):
+            shutil.rmtree(folder)
+            with closing(sqlite3.connect(home / "runs.swanlab")) as database, database:
+                database.execute("pragma foreign_keys = on")
+                database.execute("delete from experiment where run_id = ?", [folder.name])
+                # SwanLab does not create a chart or section anew while one without a run exists.
+                database.execute("delete from chart where id not in (select chart_id from source)")
+                database.execute(
+                    "delete from namespace where id not in (select namespace_id from display)"
+                )
+
+    def log_scalars(self, step: int, values: dict[str, float]) -> None:
+        self.run.log(values, step=step)
+
+    def log_figure(self, step: int, name: str, image: Any) -> None:
+        self.run.log({name: self.image(image)}, step=step)
+
+    def log_summary(self, metrics: dict[str, float], files: list[Path]) -> None:
+        """Add to the run's files; its metrics were logged as scalars."""
+        for path in files:
+            self.run.save(str(path), base_path=self.run_dir, policy="now")
+
+    def finish(self) -> None:
+        self.run.finish()

@@ -1,0 +1,172 @@
+"""Comparison of runs: `python compare.py runs/*` prints a table, best first, and draws curves."""
+
+import json
+import math
+import shutil
+import sys
+import textwrap
+from argparse import Namespace
+from pathlib import Path
+
+from {{ cookiecutter.project_slug }}.engine.options import MAY_CHANGE, Parser
+from {{ cookiecutter.project_slug }}.engine.report import (
+    best_epoch,
+    draw_runs,
+    format_duration,
+    format_number,
+    is_finite,
+    read_records,
+)
+
+HIDDEN = MAY_CHANGE - {"data_dir", "epochs", "patience"}  # options that do not change the result
+Row = dict[str, str]  # cells by column
+
+
+class Run:
+    """A run directory, also of an unfinished run or an evaluation; raises an error if damaged."""
+
+    def __init__(self, run_dir: Path):
+        self.name = run_dir.resolve().name
+        self.options = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
+        facts = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+        self.higher_is_better = facts["higher_is_better"]
+        self.monitor = self.options["monitor"]
+        records = read_records(run_dir / "metrics.jsonl")
+        self.epochs = [record for record in records if record["event"] == "epoch"]
+        self.best = best_epoch(self.epochs, self.monitor, self.higher_is_better)
+        self.seconds = max((record.get("seconds", 0) for record in records), default=0)
+        test = records[-1] if records and records[-1]["event"] == "test" else {}
+        self.metrics = {}  # at the best epoch, and of the test
+        for name, value in [*self.best.items(), *test.items()]:
+            if "/" in name and is_finite(value):
+                self.metrics[name] = value
+
+    def results(self) -> Row:
+        """Return the metrics, the best epoch and the time."""
+        epoch = f"{self.best['epoch']} of {len(self.epochs)}" if self.best else "-"
+        time = format_duration(self.seconds)
+        cells = {f"val/{self.monitor}": "-", "best epoch": epoch, "time": time}
+        for name, value in self.metrics.items():
+            if name in cells or name.startswith("test/"):
+                cells[name] = format_number(value)
+        return cells
+
+    def sort_key(self, metric: str, descending: bool) -> float:
+        """Return the number that runs are sorted by; a run without the metric comes last."""
+        if metric not in self.metrics:
+            return math.inf
+        return -self.metrics[metric] if descending else self.metrics[metric]
+
+
+def read_runs(paths: list[Path]) -> tuple[list[Run], list[str]]:
+    """Return the runs, and a message for each directory that cannot be read."""
+    run_dirs = [path for path in paths if (path / "config.json").exists()]  # no files of trackers
+    runs = []
+    problems = []
+    for run_dir in run_dirs or paths:
+        try:
+            runs.append(Run(run_dir))
+        except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
+            problems.append(f"{run_dir} is no run directory, or damaged: {error}")
+    return runs, problems
+
+
+def sort_runs(args: Namespace, parser: Parser, runs: list[Run]) -> None:
+    """Sort the runs by --sort, or by the monitored metric in validation."""
+    metric = args.sort or f"val/{runs[0].monitor}"
+    names = set().union(*(run.metrics for run in runs))
+    if names and metric not in names:
+        parser.error(f"no run has {metric}; choose from {', '.join(sorted(names))}")
+    name = metric.partition("/")[2]
+    higher_is_better = any(run.higher_is_better.get(name, False) for run in runs)
+    runs.sort(key=lambda run: run.sort_key(metric, descending=higher_is_better != args.reverse))
+
+
+def get_differences(runs: list[Run]) -> list[Row]:
+    """Return the options of each run that are not the same in all runs."""
+    rows: list[Row] = [{} for _ in runs]
+    for name in dict.fromkeys(name for run in runs for name in run.options):
+        values = [str(run.options.get(name, "-")) for run in runs]
+        if name not in HIDDEN and len(set(values)) > 1:
+            for row, value in zip(rows, values, strict=True):
+                row[name] = value if len(value) <= 24 else f"…{value[-23:]}"  # ends differ most
+    return rows
+
+
+def get_labels(runs: list[Run], options: list[Row]) -> list[str]:
+    """Return the legend: the options that differ, and the run if two have the same."""
+    texts = [", ".join(f"{name}={value}" for name, value in row.items()) for row in options]
+    labels = []
+    for run, text in zip(runs, texts, strict=True):
+        if not text:
+            text = run.name
+        elif texts.count(text) > 1:
+            text = f"{text} ({run.name})"
+        labels.append(textwrap.fill(text, 40))
+    return labels
+
+
+def format_table(names: list[str], rows: list[Row], width: int) -> str:
+    """Return a table with a line for each run; if it is wider than `width`, blocks of columns."""
+    runs = pad(["run", *names], left=True)
+    blocks = [runs]
+    for column in dict.fromkeys(name for row in rows for name in row):
+        cells = pad([column, *(row.get(column, "-") for row in rows)])
+        if blocks[-1] is not runs and len(blocks[-1][0]) + 2 + len(cells[0]) > width:
+            blocks.append(runs)
+        blocks[-1] = [f"{line}  {cell}" for line, cell in zip(blocks[-1], cells, strict=True)]
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def pad(cells: list[str], left: bool = False) -> list[str]:
+    """Return the cells of a column with the same width, aligned to the left or right."""
+    width = max(map(len, cells))
+    return [cell.ljust(width) if left else cell.rjust(width) for cell in cells]
+
+
+def print_tables(runs: list[Run], options: list[Row]) -> None:
+    """Print options and results in one table if the terminal is wide enough, otherwise in two."""
+    width = shutil.get_terminal_size().columns
+    names = [run.name for run in runs]
+    results = [run.results() for run in runs]
+    both = [{**left, **right} for left, right in zip(options, results, strict=True)]
+    table = format_table(names, both, width)
+    if "\n\n" in table:
+        table = format_table(names, results, width)
+        table += f"\n\noptions that differ:\n\n{format_table(names, options, width)}"
+    print(table)
+
+
+def main() -> None:
+    """Print the table, then draw the curves."""
+    parser = Parser("compare.py", description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory")
+    help_sort = "e.g. test/loss (default: the monitored metric in validation)"
+    parser.add_argument("--sort", metavar="METRIC", help=help_sort)
+    parser.add_argument("--reverse", action="store_true", help="print the worst run first")
+    help_output = "file of the figure (default: %(default)s)"
+    parser.add_argument("--output", type=Path, default="compare.png", help=help_output)
+    args = parser.parse_args()
+
+    runs, problems = read_runs(args.runs)
+    if not runs:
+        parser.error(problems[0])
+    for problem in problems:
+        print(f"warning: {problem}", file=sys.stderr)
+    sort_runs(args, parser, runs)
+    options = get_differences(runs)
+    print_tables(runs, options)
+
+    curves = []
+    for run, label in zip(runs, get_labels(runs, options), strict=True):
+        curves.append((label, run.epochs, run.monitor))
+    figure = draw_runs(curves)
+    try:
+        figure.savefig(args.output, dpi=150)
+    except (OSError, ValueError) as error:
+        parser.error(f"cannot draw {args.output}: {error}")
+    print(f"\ncurves: {args.output}")
+
+
+if __name__ == "__main__":
+    main()

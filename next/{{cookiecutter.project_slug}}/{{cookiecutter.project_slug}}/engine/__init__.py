@@ -1,0 +1,1 @@
+"""Device, distributed training, loader, checkpoint, logger, tracker, options: rarely edited."""

@@ -1,0 +1,1 @@
+# {% include "distributed/" ~ cookiecutter.distributed ~ "/distributed.py" %}

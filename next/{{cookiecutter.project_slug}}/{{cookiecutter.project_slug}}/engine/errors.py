@@ -1,0 +1,13 @@
+"""Exceptions that end a run without a traceback."""
+
+
+class UserError(Exception):
+    """A mistake of the person who typed the command; ends the run with one line, exit code 2."""
+
+
+class Stopped(Exception):
+    """A stop signal has arrived; raised at the end of a step, where the run can be saved."""
+
+    def __init__(self, signal: int):
+        super().__init__(signal)
+        self.signal = signal

@@ -1,0 +1,488 @@
+"""Logging of a run: metrics.jsonl, the terminal with its progress bar, figures and the summary.
+
+# {% if cookiecutter.distributed != "none" %}
+All processes call the logger; rank 0 alone writes and prints.
+# {% endif %}
+"""
+
+import json
+import math
+import shlex
+import sys
+import time
+import traceback
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+# {% if cookiecutter.distributed == "fsdp" %}
+from torch.distributed.tensor import DTensor
+# {% endif %}
+from tqdm import tqdm
+
+# {% if cookiecutter.logger != "none" %}
+from .background import BackgroundTracker
+# {% endif %}
+from .errors import UserError
+from .files import append_line, replacing, write_text
+from .loader import Loader, StreamLoader
+# {% if cookiecutter.logger != "none" %}
+from .options import NOT_SAVED
+# {% endif %}
+from .profiling import peak_memory, start_profiler
+from .report import (
+    Record,
+    best_epoch,
+    draw_curves,
+    format_duration,
+    format_number,
+    get_train_label,
+    read_records,
+    write_summary,
+)
+from .runtime import Runtime
+from .scalars import Scalar, stack
+
+
+class Sums:
+    """Running weighted sums of scalars."""
+
+    def __init__(self, sums: dict[str, list[float]] | None = None):
+        self.sums = sums or {}  # weighted sum and weight of each scalar
+
+    def add(self, name: str, total: float, weight: float) -> None:
+        entry = self.sums.setdefault(name, [0.0, 0.0])
+        entry[0] += total
+        entry[1] += weight
+
+    def means(self) -> dict[str, float]:
+        means = {}
+        for name, (total, weight) in self.sums.items():
+            means[name] = total / weight if weight else math.nan
+        return means
+
+
+class Logger:
+    """Records the scalars of steps, epochs and the test; shows progress; draws figures.
+
+    metrics.jsonl has a line for each record: "step" records with the means since the record before, "epoch" records
+    with the means of an epoch and the validation, and one "test" record.
+    """
+
+    def __init__(
+        self, args: Namespace, runtime: Runtime, run_dir: Path, higher_is_better: dict[str, bool]
+    ):
+        self.args = args
+        self.runtime = runtime
+        self.run_dir = run_dir
+        self.higher_is_better = higher_is_better
+        self.pending: list[tuple[int, str, Scalar]] = []  # step, name; they wait on the device
+        self.numbers: dict[str, float] = {}  # the newest value of each scalar that is a number
+        self.interval = Sums()  # since the last step record
+        self.epoch = Sums()
+        self.records: list[Record] = []  # of the epochs
+        self.facts: dict[str, str] = {}
+        self.figures: list[str] = []  # file names
+        self.started_at = time.perf_counter()
+        self.seconds_before = 0.0  # of the run until it was resumed
+        self.drawing_seconds = 0.0  # of all figures, and of the next ones as expected
+        self.next_drawing_seconds = 0.5
+        self.bar: tqdm | None = None
+        self.profiler: torch.profiler.profile | None = None
+        self.samples_per_second = 0.0
+        self.has_header = False
+        # {% if cookiecutter.logger != "none" %}
+        options = {name: value for name, value in vars(args).items() if name not in NOT_SAVED}
+        self.tracker = BackgroundTracker(run_dir, options)
+        # {% endif %}
+
+    def log_start(self, state: Any, train_loader: Loader | StreamLoader, *loaders: Any) -> None:
+        """Print and record the device, the model and the data; open metrics.jsonl."""
+        self.steps_per_epoch = len(train_loader)
+        self.samples_per_step = self.args.batch_size
+        if isinstance(train_loader, Loader):
+            self.samples_per_step = train_loader.samples / train_loader.batches_per_pass
+        self.facts = self.find_facts(state, train_loader, *loaders)
+        for name, fact in self.facts.items():
+            self.print(f"{name:<12}{fact}")
+        resumed = f", resumed {self.position(state)}" if state.step else ""
+        self.print(f"{'run':<12}{self.run_dir}{resumed}")
+        # {% if cookiecutter.distributed != "none" %}
+        if self.runtime.processes.rank != 0:
+            return
+        # {% endif %}
+        facts = {**self.facts, "higher_is_better": self.higher_is_better}
+        text = json.dumps(facts, indent=2, ensure_ascii=False)
+        write_text(self.run_dir / "run.json", text + "\n")
+        records = self.open_records(state)
+        self.records = [record for record in records if record["event"] == "epoch"]
+        if self.args.profile and not (self.run_dir / "trace.json").exists():
+            steps = self.args.epochs * self.steps_per_epoch - state.step
+            self.profiler = start_profiler(self.run_dir / "trace.json", steps)
+        # {% if cookiecutter.logger != "none" %}
+        self.tracker.start()
+        self.runtime.resources.callback(self.finish_tracker)
+        for record in records:  # of a resumed run; the tracker skips what it has
+            self.tracker.log(record)
+        # {% endif %}
+
+    def find_facts(self, state: Any, *loaders: Any) -> dict[str, str]:
+        """Describe the device, the model and the data."""
+        device = self.runtime.device
+        name = str(device)
+        if device.type == "cuda":
+            name += f" {torch.cuda.get_device_name(device)}"
+        # {% if cookiecutter.distributed != "none" %}
+        name += f", processes: {self.runtime.processes.world_size}"
+        # {% endif %}
+        parameters = sum(parameter.numel() for parameter in state.model.parameters())
+        sizes = []
+        for loader in loaders:
+            samples = "a stream" if loader.samples is None else f"{loader.samples:,}"
+            sizes.append(f"{loader.split} {samples}")
+        facts = {
+            "device": f"{name}, {self.runtime.precision}, torch {torch.__version__}",
+            "model": f"{self.args.model}, {parameters:,} parameters",
+            "data": f"{self.args.dataset}, samples: {', '.join(sizes)}",
+        }
+        if self.args.evaluate:
+            facts["weights"] = str(self.args.evaluate)
+        return facts
+
+    def open_records(self, state: Any) -> list[Record]:
+        """Drop the records of a resumed run that come after its state; return the others."""
+        path = self.run_dir / "metrics.jsonl"
+        records = []
+        for record in read_records(path) if path.exists() else []:
+            is_known = {
+                "step": record["step"] <= state.step,
+                "epoch": record["epoch"] <= state.epoch,
+                "test": False,
+            }
+            if is_known[record["event"]]:
+                records.append(record)
+        write_text(path, "".join(json.dumps(record) + "\n" for record in records))
+        return records
+
+    def log_step(self, state: Any, **scalars: Scalar | Tensor | float) -> None:
+        """Log the scalars of a step that `state.step` counts already.
+
+        A tensor, or a pair of a mean and its weight, is averaged over the steps; a number is recorded as it is. Tensors
+        stay on the device until a record is due, every --log-every steps.
+        """
+        if self.bar is None:
+            self.start_epoch(state)
+        for name, value in scalars.items():
+            # {% if cookiecutter.distributed == "fsdp" %}
+            if isinstance(value, DTensor):  # the norm of gradients that are divided
+                value = value.full_tensor()
+            # {% endif %}
+            if isinstance(value, tuple):
+                self.pending.append((state.step, name, value))
+            elif isinstance(value, Tensor):
+                self.pending.append((state.step, name, (value.detach(), 1.0)))
+            else:
+                self.numbers[name] = float(value)
+        self.epoch_steps += 1
+        self.bar.update()
+        if self.profiler is not None:
+            self.profiler.step()
+        if state.step % self.args.log_every == 0 and state.step % self.steps_per_epoch != 0:
+            self.reduce()
+            means = {**self.interval.means(), **self.numbers}
+            self.interval = Sums()
+            self.write(state, "step", {f"step/{name}": mean for name, mean in means.items()})
+
+    def start_epoch(self, state: Any) -> None:
+        """Show the progress bar of an epoch, on a terminal."""
+        disable = True if self.args.quiet else None  # None: if there is no terminal
+        # {% if cookiecutter.distributed != "none" %}
+        if self.runtime.processes.rank != 0:
+            disable = True
+        # {% endif %}
+        done = (state.step - 1) % self.steps_per_epoch
+        title = self.title(state.epoch + 1)
+        self.bar = tqdm(
+            desc=title,
+            total=self.steps_per_epoch,
+            initial=done,
+            leave=False,
+            disable=disable,
+            unit=" steps",
+            dynamic_ncols=True,
+        )
+        self.epoch_started_at = time.perf_counter()
+        self.epoch_steps = -1  # the first step was over when the clock started
+
+    def reduce(self) -> None:
+        # {% if cookiecutter.distributed != "none" %}
+        """Add the waiting scalars to the running sums, over all processes.
+
+        The host waits for the device here alone. Raises UserError if a loss is not finite, on all ranks.
+        """
+        # {% else %}
+        """Add the waiting scalars to the running sums; the host waits for the device here alone.
+
+        Raises UserError if a loss is not finite.
+        """
+        # {% endif %}
+        pending, self.pending = self.pending, []
+        if not pending:
+            return
+        sums = stack([scalar for _, _, scalar in pending], self.runtime.device)
+        # {% if cookiecutter.distributed != "none" %}
+        own = sums
+        sums = self.runtime.processes.sum(sums.clone())
+        # {% endif %}
+        for index, (total, weight) in enumerate(sums.tolist()):
+            step, name, _ = pending[index]
+            if name == "loss" and not math.isfinite(total):
+                # {% if cookiecutter.distributed != "none" %}
+                self.raise_not_finite(step, total, own[index, 0].item())
+                # {% else %}
+                raise UserError(
+                    f"the loss is {total} in step {step}: try a lower --lr, or --grad-clip"
+                )
+                # {% endif %}
+            self.interval.add(name, total, weight)
+            self.epoch.add(name, total, weight)
+
+    # {% if cookiecutter.distributed != "none" %}
+    def raise_not_finite(self, step: int, total: float, own: float) -> None:
+        """Raise UserError on all ranks, with the number of the rank whose loss is not finite."""
+        finite = self.runtime.processes.gather(math.isfinite(own))
+        error = UserError(
+            f"the loss is {total} in step {step} on rank {finite.index(False)}: "
+            "try a lower --lr, or --grad-clip"
+        )
+        error.on_all_ranks = True
+        raise error
+
+    # {% endif %}
+    def epoch_means(self) -> dict[str, float]:
+        """Return the means of the scalars over the epoch; close its progress bar."""
+        self.reduce()
+        if self.bar is not None:
+            if self.epoch_steps:
+                seconds = time.perf_counter() - self.epoch_started_at
+                self.samples_per_second = self.epoch_steps * self.samples_per_step / seconds
+            self.bar.close()
+            self.bar = None
+        return {**self.epoch.means(), **self.numbers}
+
+    def log_epoch(self, state: Any, **splits: dict[str, float]) -> None:
+        """Record the metrics of a finished epoch, as `train/loss`, `val/loss` and so on."""
+        values = {}
+        for split, metrics in splits.items():
+            for name, value in metrics.items():
+                values[f"{split}/{name}"] = value
+        values["samples_per_second"] = round(self.samples_per_second, 1)
+        values["seconds"] = round(self.seconds(), 1)
+        self.write(state, "epoch", values)
+        self.print_epoch(state.epoch, values)
+        self.interval = Sums()
+        self.epoch = Sums()
+
+    def print_epoch(self, epoch: int, values: dict[str, float]) -> None:
+        """Print a row of the table of epochs, with a star if none before it was better."""
+        cells = {}
+        for name, value in values.items():
+            if name not in ("train/lr", "seconds"):
+                cells[name.replace("samples_per_second", "samples/s")] = format_number(value)
+        if not self.has_header:
+            self.has_header = True
+            header = [" " * len(self.title(epoch)), *(f"{name:>8}" for name in cells)]
+            self.print("\n" + "  ".join(header))
+        row = [self.title(epoch)]
+        for name, text in cells.items():
+            row.append(text.rjust(max(len(name), 8)))
+        if self.best_epoch().get("epoch") == epoch:
+            row.append("*")
+        self.print("  ".join(row))
+
+    def log_figures(
+        self, state: Any, make_figures: Callable[..., Any], model: Any, loader: Any, metrics: Any
+    ) -> None:
+        """Draw the curves and the task's figures: of the test always, else in under 1 % of the run's time.
+
+        A figure that fails is a warning.
+        """
+        expected = self.drawing_seconds + self.next_drawing_seconds
+        due = loader.split == "test" or expected < 0.01 * self.seconds()
+        # {% if cookiecutter.distributed != "none" %}
+        due = self.runtime.processes.broadcast(due)
+        # {% endif %}
+        if not due:
+            return
+        started_at = time.perf_counter()
+        figures: dict[str, Any] = {}
+        try:
+            if self.records:
+                figures["curves"] = draw_curves(
+                    self.records,
+                    self.args.monitor,
+                    self.higher_is_better,
+                    get_train_label(self.args),
+                )
+            figures.update(make_figures(self.runtime, model, loader, metrics))
+            self.save_figures(state, figures)
+        except Exception as error:  # no reason to end a run
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            self.warn(f"no figures: {error!r} in {Path(where.filename).name}, line {where.lineno}")
+        self.next_drawing_seconds = time.perf_counter() - started_at
+        self.drawing_seconds += self.next_drawing_seconds
+
+    def save_figures(self, state: Any, figures: dict[str, Any]) -> None:
+        """Write figures as PNG and texts as TXT."""
+        # {% if cookiecutter.distributed != "none" %}
+        if self.runtime.processes.rank != 0:
+            return
+        # {% endif %}
+        for name, figure in figures.items():
+            path = self.run_dir / (f"{name}.txt" if isinstance(figure, str) else f"{name}.png")
+            with replacing(path) as temporary:
+                if isinstance(figure, str):
+                    temporary.write_text(figure, encoding="utf-8")
+                else:
+                    figure.savefig(temporary, dpi=150, format="png")
+            # {% if cookiecutter.logger != "none" %}
+            if path.suffix == ".png":
+                self.tracker.log_figure(state.step, name, path)
+            # {% endif %}
+            if path.name not in self.figures:
+                self.figures.append(path.name)
+
+    def log_stop(self, state: Any) -> None:
+        """Say where a stop signal has ended the run, and how to continue it."""
+        run_dir = shlex.quote(str(self.run_dir))
+        self.print(f"stopped {self.position(state)}")
+        self.print(f"to continue: python main.py --resume --run-dir {run_dir}")
+
+    def finish(self, state: Any, test: dict[str, float]) -> None:
+        """Record the test metrics, write the summary, and print the results."""
+        values = {f"test/{name}": value for name, value in test.items()}
+        seconds = self.seconds()
+        self.write(state, "test", {**values, "seconds": round(seconds, 1)})
+        self.facts["time"] = format_duration(seconds)
+        speeds = [record["samples_per_second"] for record in self.records]
+        if speeds:
+            self.facts["time"] += f", {median(speeds):,.0f} training samples/s"
+        memory, where = peak_memory(self.runtime.device)
+        # {% if cookiecutter.distributed != "none" %}
+        memory = max(self.runtime.processes.gather(memory))
+        if self.runtime.processes.rank != 0:
+            return
+        # {% endif %}
+        self.facts["peak memory"] = f"{memory / 2**30:.2f} GiB of {where}"
+        best = self.best_epoch()
+        summary = write_summary(self.run_dir, self.args, self.facts, best, values, self.figures)
+        write_text(self.run_dir / "summary.md", summary)
+        self.print_results(best, values)
+        # {% if cookiecutter.logger != "none" %}
+        finals = {f"best/{name}": value for name, value in best.items() if name.startswith("val/")}
+        files = [self.run_dir / name for name in ("summary.md", "config.json", *self.figures)]
+        self.tracker.log_summary({**finals, **values}, files)
+        # {% endif %}
+
+    def print_results(self, best: Record, test: dict[str, float]) -> None:
+        """Print the results, the files, and the commands that come next."""
+        lines = []
+        if best:
+            monitor = f"val/{self.args.monitor}"
+            lines.append(("best", f"epoch {best['epoch']}, {monitor} {format_number(best[monitor])}"))
+        results = [f"{name} {format_number(value)}" for name, value in test.items()]
+        lines.append(("test", ", ".join(results)))
+        lines.append(("time", self.facts["time"]))
+        lines.append(("summary", str(self.run_dir / "summary.md")))
+        lines.append(("figures", ", ".join(self.figures)))
+        if best:
+            weights = shlex.quote(str(self.run_dir / "checkpoints" / "best.pt"))
+            lines.append(("evaluate", f"python main.py --evaluate {weights}"))
+        if best and len(list(self.run_dir.parent.glob("*/metrics.jsonl"))) > 1:
+            lines.append(("compare", f"python compare.py {shlex.quote(str(self.run_dir.parent))}/*"))
+        self.print("")
+        for name, text in lines:
+            self.print(f"{name:<12}{text}")
+
+    # {% if cookiecutter.logger != "none" %}
+    def finish_tracker(self) -> None:
+        """Wait for the tracker, after a stop signal for a few seconds only."""
+        self.tracker.finish(3 if self.runtime.received else 30)
+
+    # {% endif %}
+    def write(self, state: Any, event: str, values: dict[str, float]) -> None:
+        """Append a record to metrics.jsonl, and send it to the tracker."""
+        epoch = state.epoch + 1 if event == "step" else state.epoch
+        record: Record = {"event": event, "epoch": epoch, "step": state.step}
+        for name, value in values.items():
+            record[name] = value if math.isfinite(value) else None  # JSON has no NaN
+        if event == "epoch":
+            self.records.append(record)
+        # {% if cookiecutter.distributed != "none" %}
+        if self.runtime.processes.rank != 0:
+            return
+        # {% endif %}
+        append_line(self.run_dir / "metrics.jsonl", json.dumps(record))
+        # {% if cookiecutter.logger != "none" %}
+        self.tracker.log(record)
+        # {% endif %}
+
+    def print(self, text: str) -> None:
+        """Print a line above the progress bar, unless --quiet."""
+        # {% if cookiecutter.distributed != "none" %}
+        if self.runtime.processes.rank != 0:
+            return
+        # {% endif %}
+        if not self.args.quiet:
+            tqdm.write(text)
+
+    def warn(self, text: str) -> None:
+        """Print a warning."""
+        # {% if cookiecutter.distributed != "none" %}
+        if self.runtime.processes.rank != 0:
+            return
+        # {% endif %}
+        tqdm.write(f"warning: {text}", file=sys.stderr)
+
+    def title(self, epoch: int) -> str:
+        """Return the head of an epoch's row and progress bar."""
+        total = str(self.args.epochs)
+        return f"epoch {epoch:>{len(total)}}/{total}"
+
+    def position(self, state: Any) -> str:
+        """Return where the run is, in the same words for a stop and a resume."""
+        done = state.step - state.epoch * self.steps_per_epoch
+        epochs = f"{state.epoch} of {self.args.epochs} epochs done"
+        if done:
+            epochs += f" and {done} of {self.steps_per_epoch} steps of the next"
+        return f"at step {state.step:,} ({epochs})"
+
+    def best_epoch(self) -> Record:
+        """Return the record of the epoch with the best validation value of --monitor."""
+        return best_epoch(self.records, self.args.monitor, self.higher_is_better)
+
+    def seconds(self) -> float:
+        """Return the seconds that the run has taken, before and after it was resumed."""
+        return self.seconds_before + time.perf_counter() - self.started_at
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the running sums and times, for a checkpoint."""
+        return {
+            "interval": self.interval.sums,
+            "epoch": self.epoch.sums,
+            "numbers": self.numbers,
+            "seconds": self.seconds(),
+            "drawing_seconds": [self.drawing_seconds, self.next_drawing_seconds],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue with the running sums and times of a checkpoint."""
+        self.interval = Sums(state["interval"])
+        self.epoch = Sums(state["epoch"])
+        self.numbers = state["numbers"]
+        self.seconds_before = state["seconds"]
+        self.drawing_seconds, self.next_drawing_seconds = state["drawing_seconds"]

@@ -1,0 +1,190 @@
+"""Device, precision, random states and signal handling."""
+
+import io
+import os
+import signal
+import sys
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+
+import torch
+from torch import Tensor
+
+# {% if cookiecutter.distributed == "none" %}
+from .distributed import check_launcher
+# {% endif %}
+from .doctor import install_hint
+from .errors import Stopped, UserError
+
+# {% if cookiecutter.distributed != "none" %}
+from .processes import Processes
+
+# {% endif %}
+STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")  # not every system has all of them
+
+
+class Runtime:
+    # {% if cookiecutter.distributed != "none" %}
+    """The device, the precision and the process group of a run, and the signals that stop it."""
+    # {% else %}
+    """The device and the precision of a run, and the signals that stop it."""
+    # {% endif %}
+
+    def __init__(self, args: Namespace, resources: ExitStack):
+        self.resources = resources  # closed when the run ends, however it ends
+        # {% if cookiecutter.distributed == "none" %}
+        check_launcher()
+        self.device = find_device(args.device)
+        # {% else %}
+        self.processes = Processes(args)
+        self.device = find_device(args.device, self.processes.local_rank)
+        # {% endif %}
+        self.precision = find_precision(args.precision, self.device)
+        self.received = 0  # the last stop signal
+        self.received_at = 0.0
+        if self.device.type == "cuda":
+            torch.cuda.set_device(self.device)
+            torch.set_float32_matmul_precision("high")  # TF32
+            torch.backends.cudnn.benchmark = not args.deterministic
+        if args.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True)
+        # {% if cookiecutter.distributed != "none" %}
+        self.processes.connect(self.device)
+        vars(args).update(vars(self.processes.broadcast(args)))  # rank 0's options are everyone's
+        # {% endif %}
+
+    def autocast(self) -> torch.autocast:
+        """Return the context that computes in the chosen precision; it does nothing in fp32."""
+        dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
+        return torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32")
+
+    def free_memory(self) -> int:
+        """Return the bytes that the device has left for data."""
+        if self.device.type == "cuda":
+            return torch.cuda.mem_get_info(self.device)[0]
+        if self.device.type == "mps":
+            return torch.mps.recommended_max_memory()
+        return sys.maxsize
+
+    def get_random_state(self) -> tuple[Tensor, Tensor | None]:
+        """Return the states of the random generators of the CPU and the device."""
+        if self.device.type == "cpu":
+            return torch.get_rng_state(), None
+        return torch.get_rng_state(), torch.get_device_module(self.device).get_rng_state()
+
+    def set_random_state(self, state: tuple[Tensor, Tensor | None]) -> None:
+        """Continue with the random numbers of a saved state."""
+        cpu_state, device_state = state
+        torch.set_rng_state(cpu_state)
+        if device_state is not None and self.device.type != "cpu":
+            torch.get_device_module(self.device).set_rng_state(device_state)
+
+    def catch_signals(self) -> None:
+        """From now on, a stop signal ends the run after the current step, and a second one at once."""
+        for name in STOP_SIGNALS:
+            if hasattr(signal, name):
+                number = getattr(signal, name)
+                previous = signal.signal(number, self.receive_signal)
+                self.resources.callback(signal.signal, number, previous)
+
+    def receive_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.received and time.monotonic() > self.received_at + 1:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.received = number
+        self.received_at = time.monotonic()
+
+    def check_stop(self) -> None:
+        # {% if cookiecutter.distributed != "none" %}
+        """Raise Stopped after a stop signal to any process, on all ranks at the same step."""
+        number = self.processes.agree_on_signal(self.received)
+        # {% else %}
+        """Raise Stopped after a stop signal."""
+        number = self.received
+        # {% endif %}
+        if number:
+            raise Stopped(number)
+
+
+# {% if cookiecutter.distributed == "none" %}
+def find_device(name: str) -> torch.device:
+    """Return the device that --device names. Raises UserError if there is none: never a silent CPU."""
+# {% else %}
+def find_device(name: str, local_rank: int) -> torch.device:
+    """Return this process's device of --device. Raises UserError if there is none: never a silent CPU."""
+# {% endif %}
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        name = next(kind for kind in available if available[kind])
+    if not available[name]:
+        raise UserError(
+            f"--device {name}: this machine, or this build of torch, has none; "
+            "use --device auto or cpu"
+        )
+    # {% if cookiecutter.distributed != "none" %}
+    if name == "cuda":
+        gpus = torch.cuda.device_count()
+        if local_rank >= gpus:
+            raise UserError(f"{local_rank + 1} processes need as many GPUs here; there are {gpus}")
+        return torch.device(f"cuda:{local_rank}")
+    # {% endif %}
+    return torch.device(name)
+
+
+def find_precision(name: str, device: torch.device) -> str:
+    """Return fp32, bf16 or fp16; `auto` is bf16 on a GPU that computes in it, fp32 elsewhere."""
+    if name == "auto":
+        if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+            return "bf16"
+        return "fp32"
+    if name == "fp16" and device.type == "cpu":
+        raise UserError("--precision fp16 needs a GPU; on a CPU use fp32 or bf16")
+    return name
+
+
+@contextmanager
+def start(args: Namespace) -> Iterator[Runtime]:
+    """Open the runtime for a `with` block; end the errors and stops of its user with one line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
+    with ExitStack() as resources:
+        try:
+            runtime = Runtime(args, resources)
+            yield runtime
+            # {% if cookiecutter.distributed != "none" %}
+            runtime.processes.close()
+            # {% endif %}
+        except Stopped as stop:
+            # {% if cookiecutter.distributed != "none" %}
+            runtime.processes.close()
+            # {% endif %}
+            sys.exit(128 + stop.signal)
+        except UserError as error:
+            # {% if cookiecutter.distributed != "none" %}
+            if getattr(error, "on_all_ranks", False) and runtime.processes.rank != 0:
+                sys.exit(2)  # rank 0 reports it
+            # {% endif %}
+            # An error of a DataLoader worker holds the worker's traceback; its last line is the message.
+            print(f"error: {str(error).rpartition('UserError: ')[2].strip()}", file=sys.stderr)
+            sys.exit(2)
+        except ModuleNotFoundError as error:
+            hint = install_hint(error)
+            if hint is None:
+                raise
+            print(f"error: {hint}", file=sys.stderr)
+            sys.exit(2)
+        except torch.OutOfMemoryError as error:
+            message = str(error).splitlines()[0]
+            print(f"error: {message} Try a smaller --batch-size, or --grad-accum", file=sys.stderr)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            print("stopped before the first step", file=sys.stderr)
+            sys.exit(128 + signal.SIGINT)

@@ -1,0 +1,564 @@
+# {% import "tasks/" ~ cookiecutter.task ~ "/defaults.jinja" as own %}
+"""The options, the getters that they select from, the state of a run, and the two loops."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import sys
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.amp import GradScaler
+from torch.nn import functional as F
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import SGD, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch.utils.data import IterableDataset
+
+from .datasets import DATASETS
+from .engine.batch import batch_size, split
+from .engine.checkpoint import Checkpoint, create_run_dir, read_checkpoint
+# {% if cookiecutter.distributed == "none" %}
+from .engine.distributed import unwrap
+# {% else %}
+from .engine.distributed import (
+    parallelize,
+    place_model,
+    set_gradient_sync,
+    sync_buffers,
+    unwrap,
+)
+# {% endif %}
+from .engine.doctor import Doctor
+from .engine.errors import UserError
+from .engine.loader import Loader, StreamLoader
+from .engine.logger import Logger
+from .engine.options import Parser, number, parse_with_saved_options
+from .engine.runtime import Runtime
+from .engine.scalars import average
+# {% if own.pretrained %}
+from .models import MODELS, PRETRAINED, load_pretrained
+# {% else %}
+from .models import MODELS
+# {% endif %}
+
+if TYPE_CHECKING:  # slow to import
+    from torchmetrics import MetricCollection
+
+Objective = Callable[[nn.Module, Any], dict[str, Any]]
+
+
+def parse_arguments(argv: list[str] | None = None) -> Namespace:
+    """Parse the command line; `python main.py --help` shows all options with their defaults."""
+    parser = Parser(
+        "main.py",
+        "%(prog)s [options]",
+        allow_abbrev=False,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add_task_options(parser)
+    add_training_options(parser)
+    add_machine_options(parser)
+    add_run_options(parser)
+    args = parse_with_saved_options(parser, sys.argv[1:] if argv is None else argv)
+    if args.quick:
+        args.epochs = min(args.epochs, 2)
+        args.steps_per_epoch = 3
+    return args
+
+
+def add_training_options(parser: ArgumentParser) -> None:
+    """Add the options of the optimization."""
+    group = parser.add_argument_group("training")
+    group.add_argument(
+        "--epochs",
+        type=number(int, 1),
+        default={{ own.epochs }},
+        help="number of epochs to train",
+    )
+    group.add_argument(
+        "--steps-per-epoch",
+        type=number(int),
+        default=0,
+        help="number of steps between two validations; 0: one pass over the training data",
+    )
+    group.add_argument(
+        "--batch-size",
+        type=number(int, 1),
+        default={{ own.batch_size }},
+        # {% if cookiecutter.distributed == "none" %}
+        help="number of samples per optimizer step",
+        # {% else %}
+        help="number of samples per optimizer step, over all processes",
+        # {% endif %}
+    )
+    group.add_argument(
+        "--grad-accum",
+        type=number(int, 1),
+        default=1,
+        help="number of micro-batches that each batch is split into (gradient accumulation)",
+    )
+    group.add_argument(
+        "--optimizer",
+        choices=("adamw", "sgd"),
+        default="adamw",
+        help="optimizer; sgd has a Nesterov momentum of 0.9",
+    )
+    group.add_argument(
+        "--lr", type=number(float), default={{ own.lr }}, help="peak learning rate"
+    )
+    group.add_argument(
+        "--weight-decay",
+        type=number(float),
+        default={{ own.weight_decay }},
+        help="weight decay; biases and norms have none",
+    )
+    group.add_argument(
+        "--schedule",
+        choices=("cosine", "linear", "constant"),
+        default="cosine",
+        help="learning rate schedule after the warm-up",
+    )
+    group.add_argument(
+        "--warmup-ratio",
+        type=number(float, below=1),
+        default={{ own.warmup }},
+        help="share of all steps in which the learning rate rises linearly (warm-up)",
+    )
+    group.add_argument(
+        "--grad-clip",
+        type=number(float),
+        default={{ own.clip }},
+        help="largest norm of the gradient; 0: gradients are not clipped",
+    )
+    group.add_argument(
+        "--ema",
+        type=number(float, below=1),
+        default=0.0,
+        help="decay of the exponential moving average of the weights; 0: no average",
+    )
+    group.add_argument(
+        "--monitor",
+        default="{{ own.monitor }}",
+        help="validation metric that chooses the best epoch",
+    )
+    group.add_argument(
+        "--patience",
+        type=number(int),
+        default=0,
+        help="number of epochs without a better one before early stopping; 0: never stop early",
+    )
+    group.add_argument(
+        "--seed",
+        type=number(int, below=2**63),
+        default=0,
+        help="seed of the weights, the order of the samples and the augmentation",
+    )
+
+
+def add_machine_options(parser: ArgumentParser) -> None:
+    """Add the options of the hardware."""
+    group = parser.add_argument_group("machine")
+    group.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
+        help="device to train on; auto: a GPU if there is one",
+    )
+    group.add_argument(
+        "--precision",
+        choices=("auto", "fp32", "bf16", "fp16"),
+        default="auto",
+        help="precision of the forward pass; auto: bf16 on a GPU that supports it",
+    )
+    # {% if own.workers %}
+    group.add_argument(
+        "--workers",
+        type=number(int),
+        default=min(4, os.cpu_count() or 1),
+        help="number of DataLoader worker processes that read and decode files",
+    )
+    # {% endif %}
+    group.add_argument(
+        "--compile",
+        action=BooleanOptionalAction,
+        default=False,
+        help="compile the model with torch.compile",
+    )
+    group.add_argument(
+        "--deterministic",
+        action=BooleanOptionalAction,
+        default=False,
+        help="use deterministic algorithms only; slower",
+    )
+    group.add_argument(
+        "--profile",
+        action=BooleanOptionalAction,
+        default=False,
+        help="trace some steps to trace.json in the run directory",
+    )
+    group.add_argument(
+        "--doctor", action=Doctor, help="check this machine and the installation, and exit"
+    )
+    # {% if cookiecutter.distributed != "none" %}
+    # {% filter indent(4, true) %}
+    # {% include "distributed/" ~ cookiecutter.distributed ~ "/arguments.py" %}
+    # {% endfilter %}
+    # {% endif %}
+
+
+def add_run_options(parser: ArgumentParser) -> None:
+    """Add the options of the run directory, of saved options and of the log."""
+    group = parser.add_argument_group("run")
+    group.add_argument(
+        "--run-dir",
+        type=Path,
+        metavar="DIR",
+        help="run directory; a new one in runs/ if it is not given",
+    )
+    group.add_argument(
+        "--resume",
+        action=BooleanOptionalAction,
+        default=False,
+        help="resume the run in --run-dir, or the newest run; start one if there is none",
+    )
+    group.add_argument(
+        "--evaluate",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="test the weights of a checkpoint, without training",
+    )
+    group.add_argument(
+        "--config",
+        type=Path,
+        metavar="JSON",
+        help="take the options from the config.json of another run",
+    )
+    group.add_argument(
+        "--quick",
+        action=BooleanOptionalAction,
+        default=False,
+        help="try a whole run in seconds: 2 epochs of 3 steps",
+    )
+    group.add_argument(
+        "--save-every",
+        type=number(int),
+        default=0,
+        help="number of steps between checkpoints within an epoch; 0: only after each epoch",
+    )
+    group.add_argument(
+        "--log-every",
+        type=number(int, 1),
+        default=50,
+        help="number of steps between two records of the training scalars",
+    )
+    group.add_argument(
+        "--quiet",
+        action=BooleanOptionalAction,
+        default=False,
+        help="print warnings and errors only",
+    )
+
+
+# {% include "tasks/" ~ cookiecutter.task ~ "/utils.py" %}
+
+
+@dataclass
+class TrainState:
+    """What a checkpoint holds: the objects with a state_dict, and plain values. A new field is saved as well."""
+
+    model: nn.Module  # ready to train
+    ema_model: nn.Module  # ready to evaluate: the averaged weights, or the model itself
+    optimizer: Optimizer
+    scheduler: LRScheduler
+    scaler: GradScaler
+    model_config: dict[str, Any]  # rebuilds the model
+    epoch: int = 0  # finished epochs
+    step: int = 0  # finished optimizer steps of the run
+    best_epoch: int = 0
+    best_value: float | None = None  # of --monitor
+
+    def step_in_epoch(self, loader: Loader | StreamLoader) -> int:
+        """Return the number of finished steps of the current epoch."""
+        return self.step - self.epoch * len(loader)
+
+
+def get_run_dir(args: Namespace, runtime: Runtime) -> Path:
+    """Return the run directory, created, writable and locked."""
+    # {% if cookiecutter.distributed == "none" %}
+    return create_run_dir(args, runtime.resources)
+    # {% else %}
+    return runtime.processes.run_on_rank0(create_run_dir, args, runtime.resources)
+    # {% endif %}
+
+
+def get_loaders(args: Namespace, runtime: Runtime) -> tuple[Any, Any, Any]:
+    """Return the loaders of the training, validation and test splits."""
+    # {% if cookiecutter.distributed == "none" %}
+    train, val, test = DATASETS[args.dataset](args)
+    # {% else %}
+    with runtime.processes.rank0_first():  # rank 0 may have to download
+        train, val, test = DATASETS[args.dataset](args)
+    # {% endif %}
+    return (
+        get_loader(args, runtime, train, "train"),
+        get_loader(args, runtime, val, "val"),
+        get_loader(args, runtime, test, "test"),
+    )
+
+
+def get_loader(
+    args: Namespace, runtime: Runtime, dataset: Any, split: str
+) -> Loader | StreamLoader:
+    """Return the loader of a data set with or without a length."""
+    if isinstance(dataset, IterableDataset):
+        return StreamLoader(args, runtime, dataset, split)
+    return Loader(args, runtime, dataset, split)
+
+
+def get_train_state(
+    args: Namespace, runtime: Runtime, train_loader: Loader | StreamLoader
+) -> TrainState:
+    """Return the model, its average, the optimizer, the schedule and the gradient scaler."""
+    model, model_config = get_model(args, train_loader.info)
+    ema_model = deepcopy(model).requires_grad_(False) if args.ema else None
+    # {% if cookiecutter.distributed == "none" %}
+    torch.manual_seed(args.seed + 1)  # of dropout
+    model = model.to(runtime.device)
+    trained: Any = torch.compile(model) if args.compile else model
+    if ema_model is not None:
+        ema_model = ema_model.to(runtime.device)
+    # {% else %}
+    torch.manual_seed(args.seed + 1 + runtime.processes.rank)  # each process drops out others
+    model = place_model(args, runtime, model)
+    trained = parallelize(args, runtime, model)
+    if ema_model is not None:
+        ema_model = place_model(args, runtime, ema_model)
+    # {% endif %}
+    optimizer = get_optimizer(args, trained)
+    return TrainState(
+        model=trained,
+        ema_model=ema_model or model,
+        optimizer=optimizer,
+        scheduler=get_scheduler(args, optimizer, steps=args.epochs * len(train_loader)),
+        scaler=GradScaler(runtime.device.type, enabled=runtime.precision == "fp16"),
+        model_config=model_config,
+    )
+
+
+def get_model(args: Namespace, info: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
+    """Return a new model for the data that `info` describes, and the configuration that rebuilds it."""
+    arguments = get_model_arguments(args, info)
+    torch.manual_seed(args.seed)
+    model = MODELS[args.model](**arguments)
+    # {% if own.pretrained %}
+    if args.pretrained:
+        load_pretrained(args.model, model)
+    # {% endif %}
+    # {% if own.images %}
+    model = model.to(memory_format=torch.channels_last)  # faster convolutions
+    # {% endif %}
+    return model, {"name": args.model, "arguments": arguments, "info": info}
+
+
+def load_model(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the model of a checkpoint with its best weights, on the CPU, and what it knows of the data."""
+    saved = read_checkpoint(Path(path))
+    config = saved["model_config"]
+    model = MODELS[config["name"]](**config["arguments"])
+    model.load_state_dict(saved["ema_model"])
+    return model.eval(), config["info"]
+
+
+def get_optimizer(args: Namespace, model: nn.Module) -> Optimizer:
+    """Return the optimizer; biases and the scales of norms, which have one dimension, do not decay."""
+    decayed, others = [], []
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            (decayed if parameter.ndim > 1 else others).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": args.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    if args.optimizer == "sgd":
+        return SGD(groups, lr=args.lr, momentum=0.9, nesterov=True)
+    return AdamW(groups, lr=args.lr, fused=True)
+
+
+def get_scheduler(args: Namespace, optimizer: Optimizer, steps: int) -> LRScheduler:
+    """Return the schedule of the learning rate over all steps: a linear warm-up, then down to 0."""
+    warmup_steps = int(args.warmup_ratio * steps)
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        progress = min((step - warmup_steps) / max(steps - warmup_steps, 1), 1.0)
+        if args.schedule == "cosine":
+            return (1 + math.cos(math.pi * progress)) / 2
+        if args.schedule == "linear":
+            return 1 - progress
+        return 1.0
+
+    return LambdaLR(optimizer, factor)
+
+
+def get_checkpoint(runtime: Runtime, run_dir: Path) -> Checkpoint:
+    """Return the object that saves and loads the state."""
+    return Checkpoint(runtime, run_dir)
+
+
+def get_logger(
+    args: Namespace, runtime: Runtime, run_dir: Path, metrics: MetricCollection
+) -> Logger:
+    """Return the logger. Raises UserError if --monitor names no metric."""
+    directions = get_directions(metrics)
+    if args.monitor not in directions:
+        raise UserError(f"--monitor {args.monitor}: choose from {', '.join(directions)}")
+    return Logger(args, runtime, run_dir, directions)
+
+
+def get_directions(metrics: MetricCollection) -> dict[str, bool]:
+    """Return whether a higher value is better, for each metric that --monitor may name."""
+    directions = {"loss": False}
+    for name, metric in metrics.items():
+        if metric.higher_is_better is not None:
+            directions[name] = bool(metric.higher_is_better)
+    return directions
+
+
+def should_stop_early(args: Namespace, state: TrainState) -> bool:
+    """Return whether there were --patience epochs without a better one (early stopping)."""
+    return args.patience > 0 and state.epoch - state.best_epoch >= args.patience
+
+
+def end_epoch(
+    args: Namespace, state: TrainState, metrics: MetricCollection, val: dict[str, float]
+) -> bool:
+    """Count the epoch, and return whether it is the best one so far."""
+    state.epoch += 1
+    value = val[args.monitor]
+    if get_directions(metrics)[args.monitor]:
+        is_best = state.best_value is None or value > state.best_value
+    else:
+        is_best = state.best_value is None or value < state.best_value
+    is_best = is_best and math.isfinite(value)
+    if is_best:
+        state.best_epoch, state.best_value = state.epoch, value
+    return is_best
+
+
+def train_one_epoch(
+    args: Namespace,
+    runtime: Runtime,
+    state: TrainState,
+    loader: Loader | StreamLoader,
+    objective: Objective,
+    logger: Logger,
+    checkpoint: Checkpoint,
+) -> dict[str, float]:
+    """Train for one epoch, or for the rest of it after a resume; return the means of the scalars."""
+    state.model.train()
+    for batch in loader:
+        # {% if cookiecutter.distributed == "none" %}
+        samples = loader.batch_size_at(state.step)
+        # {% else %}
+        samples = loader.batch_size_at(state.step)  # of all processes, divided by their number
+        # {% endif %}
+        micro_batches = split(batch, args.grad_accum)
+        outputs = []
+        for micro_batch in micro_batches:
+            # {% if cookiecutter.distributed != "none" %}
+            set_gradient_sync(state.model, micro_batch is micro_batches[-1])
+            # {% endif %}
+            with runtime.autocast():
+                output = objective(state.model, micro_batch)
+            weight = output.get("weight", batch_size(micro_batch))  # the loss is a mean over these
+            state.scaler.scale(output["loss"] * (weight / samples)).backward()
+            outputs.append({**output, "weight": weight})
+        scalars = average(outputs)
+        if "weight" in output:  # of all micro-batches: the sum is known only now
+            weight = scalars["loss"][1]
+            # {% if cookiecutter.distributed != "none" %}
+            weight = runtime.processes.mean(weight, runtime.device)
+            # {% endif %}
+            scale_gradients(state.model, samples / weight)
+
+        if args.grad_clip:
+            state.scaler.unscale_(state.optimizer)
+            clip_grad_norm_(state.model.parameters(), args.grad_clip)
+        lr = state.scheduler.get_last_lr()[0]
+        scale = state.scaler.get_scale()
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        state.optimizer.zero_grad()
+        if state.scaler.get_scale() >= scale:  # fp16 skips a step whose gradients overflow
+            state.scheduler.step()
+            if args.ema:
+                update_ema(args, state)
+
+        state.step += 1
+        logger.log_step(state, **scalars, lr=lr)
+        if args.save_every and state.step % args.save_every == 0:
+            checkpoint.save(state, logger)
+        runtime.check_stop()
+    return logger.epoch_means()
+
+
+@torch.no_grad()
+def scale_gradients(model: nn.Module, factor: Tensor | float) -> None:
+    """Multiply all gradients by a factor."""
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad.mul_(factor)
+
+
+@torch.no_grad()
+def update_ema(args: Namespace, state: TrainState) -> None:
+    """Move the averaged weights towards the model's; buffers, as those of batch norm, are copied."""
+    steps = state.scheduler.last_epoch  # optimizer steps that were not skipped
+    decay = min(args.ema, steps / (9 + steps))
+    model, ema_model = unwrap(state.model), state.ema_model
+    get_ema_multi_avg_fn(decay)(list(ema_model.parameters()), list(model.parameters()), None)
+    for ema_buffer, buffer in zip(ema_model.buffers(), model.buffers(), strict=True):
+        ema_buffer.copy_(buffer)
+
+
+@torch.no_grad()
+def evaluate(
+    runtime: Runtime,
+    model: nn.Module,
+    loader: Loader | StreamLoader,
+    objective: Objective,
+    metrics: MetricCollection,
+) -> dict[str, float]:
+    """Return the means of the objective's scalars and the metrics, each sample counted once."""
+    model.eval()
+    # {% if cookiecutter.distributed != "none" %}
+    sync_buffers(runtime, model)
+    # {% endif %}
+    metrics.reset()
+    outputs = []
+    for batch in loader:
+        with runtime.autocast():
+            output = {"weight": batch_size(batch), **objective(model, batch)}
+        metrics.update(output.pop("predictions"), output.pop("targets"))
+        outputs.append(output)
+        runtime.check_stop()
+    scalars = average(outputs)
+    # {% if cookiecutter.distributed != "none" %}
+    scalars = runtime.processes.average(scalars, runtime.device)
+    # {% endif %}
+    results = {name: float(mean) for name, (mean, _) in scalars.items()}
+    for name, value in metrics.compute().items():
+        if value.numel() == 1:  # a confusion matrix is for the figures
+            results[name] = float(value)
+    return results
