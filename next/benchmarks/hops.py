@@ -41,7 +41,7 @@ def note(key: str, frame: FrameType | None) -> None:
         return
     old = paths.get(key)
     shorter = old is not None and len(names) < len(old)
-    if old is None or len(names) != len(old) and shorter == (key in SHORTEST):
+    if old is None or (len(names) != len(old) and shorter == (key in SHORTEST)):
         paths[key] = names[::-1]
 
 

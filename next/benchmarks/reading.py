@@ -49,7 +49,7 @@ TABLE: dict[str, tuple[float | None, ...]] = {
     "fmt: skip": (0, 3, None, None, None),
     "line-length": (100, 120, None, None, None),
     "options in --help": (45, 37, 33, 22, None),
-    "lines of code in edited files": (650, None, 453, 404, 480),
+    "lines of code in edited files": (650, 466, 453, 404, 480),
     "lines of code in all files": (None, 1583, 453, 404, 480),
     "lines of main.py": (100, 57, None, None, None),
     "depth of main.py": (2, 2, None, None, None),
@@ -127,7 +127,7 @@ def count_code(text: str, tree: ast.Module) -> int:
             lines.update(range(token.start[0], token.end[0] + 1))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, *FUNCTIONS)) and ast.get_docstring(node):
-            docstring = node.body[0]
+            docstring: Any = node.body[0]
             lines.difference_update(range(docstring.lineno, docstring.end_lineno + 1))
     return len(lines)
 
@@ -178,22 +178,25 @@ def count_dense(files: list[Source]) -> tuple[int, int]:
     nested = set()
     for file in files:
         for node in ast.walk(file.tree):
-            if isinstance(node, (*COMPREHENSIONS, ast.IfExp, ast.Lambda)):
+            if is_dense(node):
                 dense += 1
-            elif isinstance(node, ast.Name) and node.id in ("map", "filter"):
-                dense += 1
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
+                unpacking += 1
             elif isinstance(node, FUNCTIONS):
                 for child in ast.walk(node):
                     if isinstance(child, FUNCTIONS) and child is not node:
                         nested.add(child)
-            elif isinstance(node, ast.Assign) and len(node.targets) > 1:
-                dense += 1
-            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple):
-                if isinstance(node.value, ast.Tuple):
-                    dense += 1
-                else:
-                    unpacking += 1
     return dense + len(nested), unpacking
+
+
+def is_dense(node: ast.AST) -> bool:
+    """Return whether a node is a dense expression; nested functions are not seen here."""
+    if isinstance(node, ast.Name):
+        return node.id in ("map", "filter")
+    if isinstance(node, ast.Assign):
+        is_pair = isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Tuple)
+        return len(node.targets) > 1 or is_pair
+    return isinstance(node, (*COMPREHENSIONS, ast.IfExp, ast.Lambda))
 
 
 def measure_lines(files: list[Source]) -> dict[str, Figure]:
@@ -221,7 +224,7 @@ def get_depth(node: ast.AST, in_elif: bool = False) -> int:
 
 
 def measure_hops(project: Path) -> dict[str, Figure]:
-    """Return the number of the project's functions between main() and the lines that do the work."""
+    """Return how many functions are between main() and the lines that do the work."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "hops.json")
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}

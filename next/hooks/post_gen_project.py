@@ -25,7 +25,7 @@ def venv_command():
 
 
 def install_command():
-    """Return the pip command that installs the project, and PyTorch from the index for its hardware."""
+    """Return the pip command that installs the project, with PyTorch for its hardware."""
     with open("pyproject.toml", encoding="utf-8") as file:
         packages = "torch torchvision" if "torchvision" in file.read() else "torch"
     index = ANSWERS["_torch_index"][ANSWERS["hardware"]]

@@ -1,4 +1,4 @@
-"""Validation of the answers before any file is written: one line says what is wrong and what to answer instead."""
+"""Validation of the answers before any file is written: one line says what to change."""
 
 import json
 import os
@@ -11,7 +11,7 @@ ANSWERS = json.loads({{"%r" | format(cookiecutter | jsonify)}})
 FREE_TEXT = ["project_name", "description", "author_name"]
 REQUIRED = ["project_name", "author_name"]
 
-# Control characters, line breaks, marks that reverse the reading direction, and halves of characters.
+# Control characters, line breaks, marks that reverse the reading direction, halves of characters.
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 SLUG = re.compile(r"[a-z][a-z0-9_]{0,59}")
 

@@ -54,12 +54,12 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> list[Project]:
 
 
 def cpu_minutes() -> float:
-    """Return the CPU time of this process and of all that it has waited for, xdist's workers too."""
-    own, children = (
-        resource.getrusage(resource.RUSAGE_SELF),
-        resource.getrusage(resource.RUSAGE_CHILDREN),
-    )
-    return (own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime) / 60
+    """Return the CPU time of this process and of those it has waited for, xdist's workers too."""
+    seconds = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        seconds += usage.ru_utime + usage.ru_stime
+    return seconds / 60
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

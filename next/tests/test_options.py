@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "{{cookiecutter.project_slug}}" / "{{cookiecutter.project_slug}}"
+FOLDER = (
+    Path(__file__).parents[1] / "{{cookiecutter.project_slug}}" / "{{cookiecutter.project_slug}}"
+)
 
 
 def load(path: Path) -> ModuleType:
@@ -104,7 +106,12 @@ IDIOMS: dict[str, tuple[Callable, str, dict[str, Any], str]] = {
     ),
     "path": (one("--out", type=Path, default="a"), "--out b/c", {"out": Path("b/c")}, "--out a"),
     "choices": (one("--mode", choices=("a", "b")), "--mode b", {"mode": "b"}, "--mode a"),
-    "number choices": (one("--bits", type=int, choices=(8, 16)), "--bits 8", {"bits": 8}, "--bits 16"),
+    "number choices": (
+        one("--bits", type=int, choices=(8, 16)),
+        "--bits 8",
+        {"bits": 8},
+        "--bits 16",
+    ),
     "enum": (
         one("--color", type=Color, choices=list(Color), default=Color.RED),
         "--color blue",
@@ -120,7 +127,12 @@ IDIOMS: dict[str, tuple[Callable, str, dict[str, Any], str]] = {
         {"sizes": [1, 2]},
         "--sizes 1",
     ),
-    "dest": (one("--wd", dest="weight_decay", type=float), "--wd 0.1", {"weight_decay": 0.1}, "--wd 1"),
+    "dest": (
+        one("--wd", dest="weight_decay", type=float),
+        "--wd 0.1",
+        {"weight_decay": 0.1},
+        "--wd 1",
+    ),
     "short": (one("-k", "--top-k", type=int), "-k 5", {"top_k": 5}, "-k 1"),
     "required": (one("--task", required=True), "--task a", {"task": "a"}, "--task b"),
     "exclusive": (exclusive, "--steps 3", {"steps": 3, "hours": None}, "--steps 4"),
@@ -148,7 +160,12 @@ IDIOMS: dict[str, tuple[Callable, str, dict[str, Any], str]] = {
         "--amp",
     ),
     "count": (one("-v", dest="verbose", action="count"), "-vv", {"verbose": 2}, "-v"),
-    "count from": (one("--more", action="count", default=1), "--more", {"more": 2}, "--more --more"),
+    "count from": (
+        one("--more", action="count", default=1),
+        "--more",
+        {"more": 2},
+        "--more --more",
+    ),
     "append": (one("--tag", action="append"), "--tag a --tag b", {"tag": ["a", "b"]}, "--tag c"),
     "append to": (
         one("--size", action="append", type=int, default=[1]),
@@ -192,7 +209,12 @@ IDIOMS: dict[str, tuple[Callable, str, dict[str, Any], str]] = {
     ),
     "no value": (one("--cache", nargs="?", default="x"), "--cache", {"cache": None}, "--cache y"),
     "positional": (one("source", type=Path), "a.csv", {"source": Path("a.csv")}, "b.csv"),
-    "positional, optional": (one("source", nargs="?", type=int, default=1), "2", {"source": 2}, "1"),
+    "positional, optional": (
+        one("source", nargs="?", type=int, default=1),
+        "2",
+        {"source": 2},
+        "1",
+    ),
     "positionals": (one("names", nargs="+"), "a b", {"names": ["a", "b"]}, "c"),
     "any positionals": (one("names", nargs="*", type=Path), "a", {"names": [Path("a")]}, "b c"),
     "no positionals": (one("names", nargs="*"), "", {"names": []}, "b c"),
@@ -202,7 +224,12 @@ IDIOMS: dict[str, tuple[Callable, str, dict[str, Any], str]] = {
         {"pair": {"a": "1", "b": "2"}},
         "--pair c=3",
     ),
-    "suppressed": (one("--extra", default=argparse.SUPPRESS), "--extra a", {"extra": "a"}, "--extra b"),
+    "suppressed": (
+        one("--extra", default=argparse.SUPPRESS),
+        "--extra a",
+        {"extra": "a"},
+        "--extra b",
+    ),
     "set_defaults": (without_flag, "", {"layout": "flat"}, "--epochs 3"),
 }
 
@@ -238,7 +265,9 @@ def refused(capsys: pytest.CaptureFixture, *argv: object, add: Callable = withou
         parse(*argv, add=add)
     assert ending.value.code == 2
     line = capsys.readouterr().err
-    assert line.startswith("error: ") and line.endswith("; python main.py --help shows all options\n")
+    assert line.startswith("error: ") and line.endswith(
+        "; python main.py --help shows all options\n"
+    )
     assert line.count("\n") == 1
     return line.removeprefix("error: ").rpartition("; python")[0]
 
@@ -296,6 +325,13 @@ def test_resume_takes_the_same_option_and_no_other(folder, capsys, idiom):
     if idiom not in ("store_true", "store_false", "function", "set_defaults"):  # have no other
         line = refused(capsys, "--resume", *other.split(), "--run-dir", run_dir, add=add)
         assert f": {run_dir} was started with " in line and "leave the option out" in line
+
+
+def test_a_typed_option_excludes_a_saved_one(folder):
+    run_dir = save(parse("--steps", 3, add=exclusive), folder / "run")
+    for source in sources(run_dir)[:2]:
+        args = parse(*source, "--hours", 2, add=exclusive)
+        assert args.steps is None and args.hours == 2
 
 
 def test_required_options_that_nobody_has_given(folder, capsys):

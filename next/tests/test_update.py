@@ -65,7 +65,7 @@ def project(tmp_path: Path, template: Path) -> Path:
 
 
 def recipe(project: Path, template: Path) -> str:
-    """Return the commands of the README, with the changed template in place of the published one."""
+    """Return the commands of the README, with `template` in place of the public one."""
     (text,) = re.findall(
         r"^```bash\n(\(\n.*?)^```$", (project / "README.md").read_text(), re.DOTALL | re.MULTILINE
     )
@@ -190,7 +190,7 @@ def test_user_commits_on_the_branch_stop_an_update(project, template, accident):
 
 @pytest.mark.parametrize("answers", ["", "n\n"], ids=["no terminal", "no"])
 def test_an_update_keeps_a_users_file_of_the_first_commit(project, template, answers):
-    """A user's file that got into the commit "As rendered" stays, unless the user says otherwise."""
+    """A user's file that is in the commit "As rendered" stays, unless the user agrees."""
     shell("git switch --quiet --orphan other", project)
     render({"logger": "none"}, project.parent / "again", template=template)
     shell("cp -r ../again/my_project/. . && mkdir 'my data' && echo 1 > 'my data/é.txt'", project)

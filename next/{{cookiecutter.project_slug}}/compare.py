@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 from {{ cookiecutter.project_slug }}.engine.options import MAY_CHANGE, Parser
@@ -36,7 +37,7 @@ class Run:
         self.best = best_epoch(self.epochs, self.monitor, self.higher_is_better)
         self.seconds = max((record.get("seconds", 0) for record in records), default=0)
         test = records[-1] if records and records[-1]["event"] == "test" else {}
-        self.metrics = {}  # at the best epoch, and of the test
+        self.metrics: dict[str, float] = {}  # at the best epoch, and of the test
         for name, value in [*self.best.items(), *test.items()]:
             if "/" in name and is_finite(value):
                 self.metrics[name] = value
@@ -74,54 +75,42 @@ def read_runs(paths: list[Path]) -> tuple[list[Run], list[str]]:
 def sort_runs(args: Namespace, parser: Parser, runs: list[Run]) -> None:
     """Sort the runs by --sort, or by the monitored metric in validation."""
     metric = args.sort or f"val/{runs[0].monitor}"
-    names = set().union(*(run.metrics for run in runs))
-    if names and metric not in names:
+    names: set[str] = set()
+    higher_is_better = False
+    for run in runs:
+        names.update(run.metrics)
+        higher_is_better |= run.higher_is_better.get(metric.partition("/")[2], False)
+    if args.sort and metric not in names:
         parser.error(f"no run has {metric}; choose from {', '.join(sorted(names))}")
-    name = metric.partition("/")[2]
-    higher_is_better = any(run.higher_is_better.get(name, False) for run in runs)
     runs.sort(key=lambda run: run.sort_key(metric, descending=higher_is_better != args.reverse))
 
 
 def get_differences(runs: list[Run]) -> list[Row]:
     """Return the options of each run that are not the same in all runs."""
+    values: dict[str, list[str]] = {}  # of each option, in all runs
+    for number, run in enumerate(runs):
+        for name, value in run.options.items():
+            values.setdefault(name, ["-"] * len(runs))[number] = str(value)
     rows: list[Row] = [{} for _ in runs]
-    for name in dict.fromkeys(name for run in runs for name in run.options):
-        values = [str(run.options.get(name, "-")) for run in runs]
-        if name not in HIDDEN and len(set(values)) > 1:
-            for row, value in zip(rows, values, strict=True):
-                row[name] = value if len(value) <= 24 else f"…{value[-23:]}"  # ends differ most
+    for name, texts in values.items():
+        if name in HIDDEN or len(set(texts)) == 1:
+            continue
+        for row, text in zip(rows, texts, strict=True):
+            row[name] = text if len(text) <= 24 else f"…{text[-23:]}"  # paths differ at their ends
     return rows
 
 
 def get_labels(runs: list[Run], options: list[Row]) -> list[str]:
     """Return the legend: the options that differ, and the run if two have the same."""
-    texts = [", ".join(f"{name}={value}" for name, value in row.items()) for row in options]
     labels = []
-    for run, text in zip(runs, texts, strict=True):
-        if not text:
-            text = run.name
-        elif texts.count(text) > 1:
-            text = f"{text} ({run.name})"
-        labels.append(textwrap.fill(text, 40))
+    for run, row in zip(runs, options, strict=True):
+        label = ", ".join(f"{name}={value}" for name, value in row.items())
+        if not row:
+            label = run.name
+        elif options.count(row) > 1:
+            label += f" ({run.name})"
+        labels.append(textwrap.fill(label, 40))
     return labels
-
-
-def format_table(names: list[str], rows: list[Row], width: int) -> str:
-    """Return a table with a line for each run; if it is wider than `width`, blocks of columns."""
-    runs = pad(["run", *names], left=True)
-    blocks = [runs]
-    for column in dict.fromkeys(name for row in rows for name in row):
-        cells = pad([column, *(row.get(column, "-") for row in rows)])
-        if blocks[-1] is not runs and len(blocks[-1][0]) + 2 + len(cells[0]) > width:
-            blocks.append(runs)
-        blocks[-1] = [f"{line}  {cell}" for line, cell in zip(blocks[-1], cells, strict=True)]
-    return "\n\n".join("\n".join(block) for block in blocks)
-
-
-def pad(cells: list[str], left: bool = False) -> list[str]:
-    """Return the cells of a column with the same width, aligned to the left or right."""
-    width = max(map(len, cells))
-    return [cell.ljust(width) if left else cell.rjust(width) for cell in cells]
 
 
 def print_tables(runs: list[Run], options: list[Row]) -> None:
@@ -129,12 +118,36 @@ def print_tables(runs: list[Run], options: list[Row]) -> None:
     width = shutil.get_terminal_size().columns
     names = [run.name for run in runs]
     results = [run.results() for run in runs]
-    both = [{**left, **right} for left, right in zip(options, results, strict=True)]
-    table = format_table(names, both, width)
-    if "\n\n" in table:
-        table = format_table(names, results, width)
-        table += f"\n\noptions that differ:\n\n{format_table(names, options, width)}"
-    print(table)
+    together = [{**left, **right} for left, right in zip(options, results, strict=True)]
+    blocks = format_table(names, together, width)
+    if len(blocks) > 1:
+        blocks = format_table(names, results, width)
+        blocks += ["options that differ:", *format_table(names, options, width)]
+    print("\n\n".join(blocks))
+
+
+def format_table(names: list[str], rows: list[Row], width: int) -> list[str]:
+    """Return a table with a line for each run, in blocks of columns if it exceeds `width`."""
+    columns: dict[str, None] = {}  # in order, each once
+    for row in rows:
+        columns.update(dict.fromkeys(row))
+    first = pad(["run", *names], str.ljust)
+    blocks = []
+    lines = first
+    for name in columns:
+        cells = pad([name, *(row.get(name, "-") for row in rows)], str.rjust)
+        if lines is not first and len(lines[0]) + 2 + len(cells[0]) > width:
+            blocks.append(lines)
+            lines = first
+        lines = [f"{line}  {cell}" for line, cell in zip(lines, cells, strict=True)]
+    blocks.append(lines)
+    return ["\n".join(block) for block in blocks]
+
+
+def pad(cells: list[str], justify: Callable[[str, int], str]) -> list[str]:
+    """Return the cells of a column with the same width."""
+    width = len(max(cells, key=len))
+    return [justify(cell, width) for cell in cells]
 
 
 def main() -> None:

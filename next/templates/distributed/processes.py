@@ -15,13 +15,15 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from .doctor import usable_cores
+from .environment import usable_cores
 from .errors import UserError
 from .scalars import Scalar, stack
 
 
 class Processes:
-    """The processes that torchrun has started, on one machine or several; `python main.py` is a single one.
+    """The processes that torchrun has started, on one machine or several.
+
+    `python main.py` is a single process.
 
     Every method but `close` is collective: all processes call it in the same order.
     """
@@ -102,7 +104,7 @@ class Processes:
         return values
 
     def run_on_rank0(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call `function` on rank 0 and return its value on every rank; its UserError is raised on every rank."""
+        """Call `function` on rank 0; return its value, or raise its UserError, on every rank."""
         value: Any = None
         if self.rank == 0:
             try:
@@ -132,8 +134,8 @@ class Processes:
     def agree_on_signal(self, received: int) -> int:
         """Return the stop signal that any process had received one call ago, 0 for none.
 
-        All processes must stop at the same step. Each call waits for the all-reduce that the call before it has
-        started, which is done by then, so that the agreement costs next to nothing.
+        All processes must stop at the same step. Each call waits for the all-reduce that the call
+        before it has started, which is done by then, so that the agreement costs next to nothing.
         """
         if not self.launched:
             return received
@@ -154,7 +156,7 @@ def raise_error(error: UserError | None) -> None:
 
 
 def share_cores(processes: int) -> None:
-    """Divide the cores among the processes of this machine, unless OMP_NUM_THREADS gives the number of threads.
+    """Divide the cores among the processes of this machine, unless OMP_NUM_THREADS is set.
 
     torchrun sets an unset OMP_NUM_THREADS to 1, so that 1 counts as unset.
     """

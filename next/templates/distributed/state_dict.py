@@ -7,7 +7,7 @@ from torch import nn
 from .ddp.distributed import unwrap
 # {% endif %}
 def get_state_dict(state: Any) -> dict[str, Any]:
-    """Return the fields of a TrainState: the state_dict of those that have one, the others as they are."""
+    """Return the fields of a TrainState, by their state_dict if they have one."""
     saved = {}
     for field in fields(state):
         value = getattr(state, field.name)

@@ -8,7 +8,7 @@ from .engine.report import new_figure
 
 # {% endif %}
 def draw_confusion(counts: Tensor, classes: list[str], split: str) -> Any:
-    """Draw the number of samples of each true class (row) by prediction (column); shades are shares of the row."""
+    """Draw the number of samples by true class (row) and prediction (column), shaded by share."""
     shares = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
     size = min(4 + 0.35 * len(classes), 16)
     figure, grid = new_figure(size=(size + 0.8, size))

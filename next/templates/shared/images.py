@@ -1,32 +1,69 @@
+# {% set labelled = cookiecutter.task in ("image_classification", "image_generation") %}
+# {% if labelled %}
 """Image data sets: digits, torchvision's, and folders of images."""
+# {% else %}
+"""Reading of image files."""
+# {% endif %}
 
+# {% if labelled %}
 from argparse import Namespace
 from collections.abc import Callable
+# {% endif %}
 from pathlib import Path
+# {% if labelled %}
 from typing import Any
+# {% endif %}
 
+# {% if labelled %}
 import torch
+# {% endif %}
 from PIL import Image, ImageOps
+# {% if labelled %}
 from torch import Tensor
+# {% endif %}
 
 from .errors import UserError
+# {% if labelled %}
 from .splits import split_indices, split_list
+# {% endif %}
 
+# {% if labelled %}
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 Images = tuple[Tensor, Tensor]  # bytes (samples, channels, height, width), labels (samples,)
 
+# {% endif %}
 
 def read_image(path: Path) -> Image.Image:
-    """Return an image in RGB, turned as its EXIF data say. Raises UserError if it cannot be read."""
+    """Return an image in RGB, turned as its EXIF data say.
+
+    Raises UserError if it cannot be read.
+    """
     try:
         with Image.open(path) as file:
             return ImageOps.exif_transpose(file).convert("RGB")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"cannot read the image {path}: {error}") from None
+# {% if cookiecutter.task == "object_detection" %}
 
 
-# {% if cookiecutter.task in ("image_classification", "image_generation") %}
+def find_size(path: Path) -> tuple[int, int]:
+    """Return (width, height) of an image as `read_image` returns it, from its header alone.
+
+    Raises UserError if it cannot be read.
+    """
+    try:
+        with Image.open(path) as file:
+            width, height = file.size
+            if "exif" in file.info and file.getexif().get(0x0112, 1) >= 5:
+                return height, width  # the orientation: a quarter turn
+            return width, height
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"cannot read the image {path}: {error}") from None
+# {% endif %}
+# {% if labelled %}
+
+
 def load_digits() -> tuple[Images, Images, Images]:
     """Return 1,797 handwritten digits of 8 x 8 pixels from scikit-learn, split 3:1:1."""
     from sklearn.datasets import load_digits
@@ -41,7 +78,7 @@ def load_digits() -> tuple[Images, Images, Images]:
 def load_torchvision(
     args: Namespace, dataset: Callable[..., Any]
 ) -> tuple[tuple[Images, Images, Images], list[str]]:
-    """Return the splits and the classes of a data set of torchvision; a tenth of its training images validates.
+    """Return the splits and the classes of a data set of torchvision, with a tenth of train as val.
 
     Raises UserError if it is not in --data-dir and cannot be downloaded.
     """
@@ -68,8 +105,9 @@ def as_tensors(dataset: Any) -> Images:
 def find_image_splits(data_dir: Path) -> tuple[list[list[tuple[Path, str]]], list[str]]:
     """Return the (path, class) of the images of each split, and the classes.
 
-    The images are in train/, val/ and test/ of `data_dir`, or in `data_dir` itself, which is split 8:1:1; each of these
-    holds images, or a folder for each class. Raises UserError if a split or a class is missing.
+    The images are in train/, val/ and test/ of `data_dir`, or in `data_dir` itself, which is split
+    8:1:1; each of these holds images, or a folder for each class. Raises UserError if a split or a
+    class is missing.
     """
     names = ("train", "val", "test")
     inside = {path.name for path in data_dir.glob("*") if path.is_dir()}
@@ -77,7 +115,8 @@ def find_image_splits(data_dir: Path) -> tuple[list[list[tuple[Path, str]]], lis
     if len(present) == 3:
         splits = [find_images(data_dir / name) for name in names]
     elif present:
-        raise UserError(f"--data-dir {data_dir} has only {', '.join(present)} of train, val and test")
+        found = ", ".join(present)
+        raise UserError(f"--data-dir {data_dir} has only {found} of train, val and test")
     else:
         splits = split_list(find_images(data_dir), val=0.1, test=0.1)
     classes = sorted({label for _, label in splits[0]})
@@ -91,7 +130,7 @@ def find_image_splits(data_dir: Path) -> tuple[list[list[tuple[Path, str]]], lis
 
 
 def find_images(folder: Path) -> list[tuple[Path, str]]:
-    """Return the images in a folder, each with its class: the name of the folder in it that it is in."""
+    """Return the images in a folder, each with its class: the name of the folder that holds it."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise UserError(f"--data-dir {folder} holds no images")

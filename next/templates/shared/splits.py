@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def split_indices(samples: int, val: float, test: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the indices of a random training, validation and test split; `val` and `test` are shares."""
+    """Return the indices of random splits; `val` and `test` are shares of the samples."""
     order = torch.randperm(samples, generator=torch.Generator().manual_seed(0))
     val_samples = int(val * samples)
     test_samples = int(test * samples)

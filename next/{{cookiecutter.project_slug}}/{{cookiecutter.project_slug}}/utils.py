@@ -24,7 +24,11 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 from torch.utils.data import IterableDataset
 
+# {% if own.ignored is defined %}
+from .datasets import DATASETS, IGNORED
+# {% else %}
 from .datasets import DATASETS
+# {% endif %}
 from .engine.batch import batch_size, split
 from .engine.checkpoint import Checkpoint, create_run_dir, read_checkpoint
 # {% if cookiecutter.distributed == "none" %}
@@ -113,9 +117,7 @@ def add_training_options(parser: ArgumentParser) -> None:
         default="adamw",
         help="optimizer; sgd has a Nesterov momentum of 0.9",
     )
-    group.add_argument(
-        "--lr", type=number(float), default={{ own.lr }}, help="peak learning rate"
-    )
+    group.add_argument("--lr", type=number(float), default={{ own.lr }}, help="peak learning rate")
     group.add_argument(
         "--weight-decay",
         type=number(float),
@@ -274,7 +276,10 @@ def add_run_options(parser: ArgumentParser) -> None:
 
 @dataclass
 class TrainState:
-    """What a checkpoint holds: the objects with a state_dict, and plain values. A new field is saved as well."""
+    """What a checkpoint holds: the objects with a state_dict, and plain values.
+
+    A new field is saved as well.
+    """
 
     model: nn.Module  # ready to train
     ema_model: nn.Module  # ready to evaluate: the averaged weights, or the model itself
@@ -356,7 +361,7 @@ def get_train_state(
 
 
 def get_model(args: Namespace, info: dict[str, Any]) -> tuple[nn.Module, dict[str, Any]]:
-    """Return a new model for the data that `info` describes, and the configuration that rebuilds it."""
+    """Return a new model for data as `info` describes them, and its configuration."""
     arguments = get_model_arguments(args, info)
     torch.manual_seed(args.seed)
     model = MODELS[args.model](**arguments)
@@ -371,7 +376,7 @@ def get_model(args: Namespace, info: dict[str, Any]) -> tuple[nn.Module, dict[st
 
 
 def load_model(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
-    """Return the model of a checkpoint with its best weights, on the CPU, and what it knows of the data."""
+    """Return the model of a checkpoint, on the CPU, and the `info` of its training data."""
     saved = read_checkpoint(Path(path))
     config = saved["model_config"]
     model = MODELS[config["name"]](**config["arguments"])
@@ -380,8 +385,9 @@ def load_model(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
 
 
 def get_optimizer(args: Namespace, model: nn.Module) -> Optimizer:
-    """Return the optimizer; biases and the scales of norms, which have one dimension, do not decay."""
-    decayed, others = [], []
+    """Return the optimizer; biases and norms, which have one dimension, do not decay."""
+    decayed: list[Tensor] = []
+    others: list[Tensor] = []
     for parameter in model.parameters():
         if parameter.requires_grad:
             (decayed if parameter.ndim > 1 else others).append(parameter)
@@ -465,7 +471,7 @@ def train_one_epoch(
     logger: Logger,
     checkpoint: Checkpoint,
 ) -> dict[str, float]:
-    """Train for one epoch, or for the rest of it after a resume; return the means of the scalars."""
+    """Train for one epoch, or the rest of it after a resume; return the means of the scalars."""
     state.model.train()
     for batch in loader:
         # {% if cookiecutter.distributed == "none" %}
@@ -523,7 +529,7 @@ def scale_gradients(model: nn.Module, factor: Tensor | float) -> None:
 
 @torch.no_grad()
 def update_ema(args: Namespace, state: TrainState) -> None:
-    """Move the averaged weights towards the model's; buffers, as those of batch norm, are copied."""
+    """Move the averaged weights towards the model's; copy its buffers."""
     steps = state.scheduler.last_epoch  # optimizer steps that were not skipped
     decay = min(args.ema, steps / (9 + steps))
     model, ema_model = unwrap(state.model), state.ema_model

@@ -1,4 +1,4 @@
-"""DistributedDataParallel: each process has a copy of the model and averages its gradients with the others'."""
+"""DistributedDataParallel: a copy of the model in each process, with averaged gradients."""
 
 from argparse import Namespace
 from dataclasses import fields
@@ -14,7 +14,7 @@ from .runtime import Runtime
 
 
 def place_model(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Module:
-    """Return the model on the device, with synchronized batch norm if --sync-batch-norm asks for it."""
+    """Return the model on the device, with synchronized batch norm after --sync-batch-norm."""
     model = model.to(runtime.device)
     if not args.sync_batch_norm or runtime.processes.world_size == 1:
         return model
@@ -24,7 +24,7 @@ def place_model(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Modul
 
 
 def parallelize(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Module:
-    """Return a placed model ready to train: compiled if --compile asks for it, with averaged gradients."""
+    """Return a placed model ready to train: compiled after --compile, with averaged gradients."""
     trained: Any = torch.compile(model) if args.compile else model
     if not runtime.processes.launched:
         return trained
@@ -40,7 +40,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def set_gradient_sync(model: nn.Module, enabled: bool) -> None:
-    """Average the gradients of the next backward pass over the processes, or only accumulate them."""
+    """Let the next backward pass average gradients over the processes, or only accumulate."""
     if isinstance(model, DistributedDataParallel):
         model.require_backward_grad_sync = enabled
 

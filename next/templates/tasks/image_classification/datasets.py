@@ -27,7 +27,7 @@ Splits = tuple[Any, Any, Any]  # train, val, test; `info` of each describes the 
 
 
 def augment(batch: tuple[Tensor, ...], noise: Tensor, *, flip: bool) -> tuple[Tensor, ...]:
-    """Rotate, scale and shift each image of a batch at random, and mirror half of them if `flip`."""
+    """Rotate, scale and shift each image of a batch at random; mirror half of them if `flip`."""
     images, labels = batch  # (batch, channels, height, width), (batch,)
     rotation, zoom, right, down = (2 * noise[:, :4] - 1).unbind(dim=1)  # each in [-1, 1)
     angle = math.radians(10) * rotation
@@ -99,7 +99,7 @@ class ImageFiles(Dataset):
 
 
 def image_folder(args: Namespace) -> Splits:
-    """Return own images: train/CLASS, val/CLASS and test/CLASS in --data-dir, or CLASS to split 8:1:1."""
+    """Return own images: --data-dir holds SPLIT/CLASS/*, or CLASS/* to split 8:1:1."""
     splits, classes = find_image_splits(args.data_dir)
     size = args.image_size
     mean = torch.tensor([0.485, 0.456, 0.406])  # of ImageNet

@@ -27,7 +27,8 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Sequential()
         if stride != 1 or in_channels != out_channels:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+                nn.BatchNorm2d(out_channels),
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,7 +36,7 @@ class ResidualBlock(nn.Module):
 
 
 class SmallCNN(nn.Module):
-    """A residual network for small images; images over 16 pixels are halved at once to save work."""
+    """A residual network for small images; those over 16 pixels are halved at once to save work."""
 
     def __init__(self, *, channels: int, image_size: int, num_classes: int, width: int = 16):
         super().__init__()
@@ -70,8 +71,8 @@ def resnet(
 ) -> nn.Module:
     """Return one of torchvision's ResNets (He et al. 2016, https://arxiv.org/abs/1512.03385).
 
-    Unless it is the one of ImageNet, images of up to 64 pixels get a first layer that keeps their size, as is usual
-    for CIFAR.
+    Unless it is the one of ImageNet, images of up to 64 pixels get a first layer that keeps their
+    size, as is usual for CIFAR.
     """
     model = get_model(name, weights=None)
     if image_size <= 64 and not imagenet:
@@ -82,9 +83,10 @@ def resnet(
 
 
 def vit(*, channels: int, image_size: int, num_classes: int, imagenet: bool = False) -> nn.Module:
-    """Return torchvision's vision transformer (Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929).
+    """Return torchvision's ViT (Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929).
 
-    It is a small one with 8 x 8 patches, or the ViT-B/16 of ImageNet, for which images are resized to 224 pixels.
+    It is a small one with 8 x 8 patches, or the ViT-B/16 of ImageNet, for which images are resized
+    to 224 pixels.
     """
     if imagenet:
         model = get_model("vit_b_16", weights=None)

@@ -11,8 +11,10 @@ from .engine.runtime import Runtime
 
 
 @torch.no_grad()
-def make_figures(runtime: Runtime, model: nn.Module, loader: Loader, metrics: Any) -> dict[str, Any]:
-    """Return images with their predicted classes, wrong ones in red, and the last confusion matrix."""
+def make_figures(
+    runtime: Runtime, model: nn.Module, loader: Loader, metrics: Any
+) -> dict[str, Any]:
+    """Return images with their predictions, wrong ones in red, and the last confusion matrix."""
     model.eval()
     info = loader.info
     images, labels = loader.sample_batch(32)

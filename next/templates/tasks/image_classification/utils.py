@@ -56,7 +56,10 @@ def add_task_options(parser: ArgumentParser) -> None:
 
 
 def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of the model's constructor. Raises UserError if --pretrained is impossible."""
+    """Return the arguments of the model's constructor.
+
+    Raises UserError if --pretrained is impossible.
+    """
     arguments = {
         "channels": info["channels"],
         "image_size": info["image_size"],
@@ -64,15 +67,17 @@ def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]
     }
     if args.pretrained:
         if args.model not in PRETRAINED or info["channels"] != 3:
-            raise UserError(
-                f"--pretrained needs images in colour and one of these models: {', '.join(PRETRAINED)}"
-            )
+            names = ", ".join(PRETRAINED)
+            raise UserError(f"--pretrained needs images in colour and one of the models {names}")
         arguments["imagenet"] = True
     return arguments
 
 
 def get_objective(args: Namespace) -> Objective:
-    """Return cross entropy with label smoothing (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567)."""
+    """Return cross entropy with label smoothing.
+
+    Szegedy et al. 2016, https://arxiv.org/abs/1512.00567
+    """
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:
         images, labels = batch  # (batch, channels, height, width), (batch,)
@@ -91,7 +96,10 @@ def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> Metr
     from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
     classes = len(info["classes"])
-    accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
-    confusion_matrix = MulticlassConfusionMatrix(classes, validate_args=False)
-    metrics = {"accuracy": accuracy, "confusion_matrix": confusion_matrix}
-    return MetricCollection(metrics).to(runtime.device)
+    metrics = MetricCollection(
+        {
+            "accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False),
+            "confusion_matrix": MulticlassConfusionMatrix(classes, validate_args=False),
+        }
+    )
+    return metrics.to(runtime.device)

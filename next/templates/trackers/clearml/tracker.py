@@ -1,4 +1,4 @@
-"""A task of ClearML: offline, unless the environment has CLEARML_OFFLINE_MODE=0 or a server's key."""
+"""A task of ClearML: offline, unless the environment has CLEARML_OFFLINE_MODE=0 or a key."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Tracker:
-    """Writes a session of ClearML into the run directory; one that is resumed offline is written anew."""
+    """Writes a session into the run directory; one that is resumed offline is written anew."""
 
     def __init__(self, run_dir: Path, options: dict[str, Any], run_id: str):
         self.run_dir = run_dir
@@ -27,7 +27,8 @@ class Tracker:
         if not self.resumes:
             shutil.rmtree(home, ignore_errors=True)
             clearml.Task.set_offline(True)
-        SessionCache.SESSION_CACHE_FOLDER = os.environ["CLEARML_CACHE_DIR"]  # not the home directory
+        # By default this one is in the home directory.
+        SessionCache.SESSION_CACHE_FOLDER = os.environ["CLEARML_CACHE_DIR"]
         for module in (clearml.logger, clearml.task):
             vars(module)["print"] = lambda *_, **__: None  # it has no setting to be quiet
         self.open_task(clearml.Task)

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Tracker:
-    """Writes an archive for Comet into the run directory; one that is resumed offline is written anew."""
+    """Writes an archive into the run directory; one that is resumed offline is written anew."""
 
     def __init__(self, run_dir: Path, options: dict[str, Any], run_id: str):
         self.run_dir = run_dir
@@ -23,6 +23,7 @@ class Tracker:
         home = self.run_dir / "comet"
         if not self.resumes:
             shutil.rmtree(home, ignore_errors=True)
+        off: Any = False  # its type says str
         self.run = comet_ml.start(
             project=os.environ.get("COMET_PROJECT_NAME", "{{ cookiecutter.project_slug }}"),
             experiment_key=self.run_id,
@@ -32,12 +33,11 @@ class Tracker:
                 name=self.run_dir.name,
                 offline_directory=str(home),
                 display_summary_level=0,
-                auto_output_logging=False,
+                auto_output_logging=off,
                 parse_args=False,
                 log_code=False,
                 log_graph=False,
                 log_env_details=False,
-                log_git_metadata=False,
                 log_git_patch=False,
             ),
         )

@@ -47,9 +47,7 @@ class Tracker:
             found = self.client.get_experiment_by_name(name)
             if found:
                 return found.experiment_id
-            # The tag opens the experiment in MLflow's view for model training, not the one for GenAI.
-            tags = {"mlflow.experimentKind": "custom_model_development"}
-            return self.client.create_experiment(name, files, tags)
+            return self.client.create_experiment(name, files)
 
     def create_run(self, experiment: str) -> str:
         """Create the run, with its parameters, source, user and git commit; return its id."""

@@ -1,5 +1,6 @@
 """Event files for TensorBoard, in the run directory: `tensorboard --logdir runs` shows them."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,12 @@ class Tracker:
         # A file of its own: TensorBoard keeps the first options it reads, a resume may change some.
         for path in self.run_dir.glob("*.tfevents.*.hparams"):
             path.unlink()
-        writer = SummaryWriter(self.run_dir, filename_suffix=".hparams")
+        writer: Any = SummaryWriter(self.run_dir, filename_suffix=".hparams")
         writer.file_writer.add_summary(hparams_pb(values, trial_id=self.run_dir.name))
         writer.close()
 
     def log_scalars(self, step: int, values: dict[str, float]) -> None:
+        self.step = step
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
         self.writer.flush()
@@ -48,7 +50,10 @@ class Tracker:
         """Show texts, as summary.md, in the TEXT tab; the HPARAMS tab finds the metrics itself."""
         for path in files:
             if path.suffix in (".md", ".txt"):
-                self.writer.add_text(path.stem, path.read_text(encoding="utf-8"))
+                text = path.read_text(encoding="utf-8")
+                if path.suffix == ".txt":
+                    text = textwrap.indent(text, "    ")  # a block of code in Markdown
+                self.writer.add_text(path.stem, text, self.step)
         self.writer.flush()
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""Batches of any nest: tuples, lists and dictionaries of tensors whose first dimension counts the samples."""
+"""Batches: nests of tuples, lists and dictionaries of tensors with one row per sample."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
-    """Return `batch` with `function` applied to each of its tensors; what is no tensor stays as it is."""
+    """Return `batch` with `function` applied to each tensor; other values stay as they are."""
     if isinstance(batch, Tensor):
         return function(batch)
     if isinstance(batch, Mapping):
@@ -52,7 +52,8 @@ def batch_size(batch: Any) -> int:
 def split(batch: Any, parts: int) -> list[Any]:
     """Split a batch into `parts` micro-batches for gradient accumulation.
 
-    Raises ValueError if the first dimension of a tensor does not count the samples: such a batch cannot be split.
+    Raises ValueError if the first dimension of a tensor does not count the samples: such a batch
+    cannot be split.
     """
     if parts == 1:
         return [batch]

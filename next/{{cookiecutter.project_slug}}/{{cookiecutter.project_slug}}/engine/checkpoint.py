@@ -1,4 +1,4 @@
-"""Run directories and checkpoints: written whole, verified when they are read, exact to resume from."""
+"""Run directories and checkpoints: written whole, verified when read, exact to resume from."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from .distributed import get_state_dict, set_state_dict, set_weights
 from .errors import UserError
 from .files import replacing, write_text
 from .logger import Logger
-from .options import NOT_SAVED
+from .options import to_save
 from .runtime import Runtime
 
 
@@ -77,12 +77,15 @@ def new_run_dir(args: Namespace) -> Path:
 
 def write_options(path: Path, args: Namespace) -> None:
     """Write the options that --config, --resume and --evaluate read."""
-    options = {name: value for name, value in vars(args).items() if name not in NOT_SAVED}
-    write_text(path, json.dumps(options, indent=2, default=str, ensure_ascii=False) + "\n")
+    text = json.dumps(to_save(args), indent=2, ensure_ascii=False)
+    write_text(path, text + "\n")
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint after verifying the checksum of every byte. Raises UserError if it is damaged."""
+    """Read a checkpoint after verifying the checksum of every byte.
+
+    Raises UserError if it is damaged.
+    """
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load itself accepts flipped bits
             damaged = archive.testzip()
@@ -100,8 +103,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 class Checkpoint:
     """Saves and loads the state of a run.
 
-    `last.pt` is the newest state, `previous.pt` the one before it, and `best.pt` the one of the best epoch. A file
-    holds the fields of TrainState, the random states and the logger's running sums.
+    `last.pt` is the newest state, `previous.pt` the one before it, and `best.pt` the one of the
+    best epoch. A file holds the fields of TrainState, the random states and the logger's running
+    sums.
     # {% if cookiecutter.distributed != "none" %}
     All processes call its methods; rank 0 reads and writes.
     # {% endif %}
@@ -125,7 +129,10 @@ class Checkpoint:
         # {% endif %}
 
     def write(self, saved: dict[str, Any], is_best: bool) -> None:
-        """Write last.pt and best.pt, and keep the last.pt before. Raises UserError if that is impossible."""
+        """Write last.pt and best.pt, and keep the last.pt before.
+
+        Raises UserError if that is impossible.
+        """
         check_finite(saved)
         last = self.folder / "last.pt"
         try:
@@ -180,7 +187,7 @@ class Checkpoint:
         return [path for path in paths if path.exists()]
 
     def load_best(self, model: nn.Module) -> None:
-        """Load the weights of the best epoch; those of the last one if no epoch had a finite metric."""
+        """Load the weights of the best epoch, or of the last one if no metric was finite."""
         path = self.folder / "best.pt"
         if not path.exists():
             path = self.folder / "last.pt"
@@ -205,7 +212,7 @@ class Checkpoint:
 
 @contextlib.contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """Raise UserError if what was read from `path` does not fit the model or the other parts of this run."""
+    """Turn an error of a checkpoint that does not fit this run into a UserError."""
     try:
         yield
     except (AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
@@ -216,7 +223,7 @@ def fitting(path: Path) -> Iterator[None]:
 
 
 def check_finite(saved: dict[str, Any]) -> None:
-    """Raise UserError if a weight is infinite or NaN; a buffer may hold -inf, as an attention mask does."""
+    """Raise UserError if a weight is infinite or NaN; a mask in a buffer may hold -inf."""
     for part in saved.values():
         values = part.values() if isinstance(part, dict) else ()
         for tensor in values:

@@ -159,9 +159,9 @@ def write_to_disk() -> str:
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(bytes(2**20))
     return f"writable, {shutil.disk_usage(folder).free / 2**30:.1f} GiB free"
-
-
 # {% if cookiecutter.distributed != "none" %}
+
+
 if __name__ == "__main__":  # one of the processes that `launch` starts
     add_up(sys.argv[1])
 # {% endif %}

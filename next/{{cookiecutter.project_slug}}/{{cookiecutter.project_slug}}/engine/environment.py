@@ -73,7 +73,7 @@ def find_missing() -> str:
             try:
                 distribution(name)  # not every package is imported by its name, e.g. sklearn
             except PackageNotFoundError:
-                return f"no package {name}; to install what is required: {install_command()}"
+                return f"{name} is not installed; to install it: {install_command()}"
     return ""
 
 

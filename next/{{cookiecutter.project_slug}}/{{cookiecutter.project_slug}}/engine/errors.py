@@ -3,6 +3,10 @@
 
 class UserError(Exception):
     """A mistake of the person who typed the command; ends the run with one line, exit code 2."""
+# {% if cookiecutter.distributed != "none" %}
+
+    on_all_ranks = False  # whether each process raises it; rank 0 alone then reports it
+# {% endif %}
 
 
 class Stopped(Exception):

@@ -4,8 +4,8 @@
 A loader has
 
 - `for batch in loader`: the batches of one epoch on this device, any nest of tensors;
-- `set_epoch(epoch, start_step=0)`: the epoch of the next `for`, and its first step; a `for` without it takes the
-  epoch that follows;
+- `set_epoch(epoch, start_step=0)`: the epoch of the next `for`, and its first step; a `for`
+  without it takes the epoch that follows;
 - `len(loader)`: the steps of an epoch;
 - `batch_size_at(step)`: the samples in the batch of a step of the run;
 - `info`: a dictionary that tells models and figures about the data;
@@ -43,10 +43,11 @@ Augment = Callable[[tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]
 class InMemory(Dataset):
     """Samples held as tensors whose first dimension counts them.
 
-    `info` tells models and figures about the data. `augment(batch, noise)` changes a whole batch on its device; `noise`
-    has the shape (batch, `noise`) and is uniform in [0, 1). It depends on the seed, the pass over the data and the
-    step alone, so that a sample is augmented alike in any number of runs and restarts. `transform(sample)` changes one
-    sample at a time, as the transforms of torchvision.transforms.v2 do; it is slower.
+    `info` tells models and figures about the data. `augment(batch, noise)` changes a whole batch on
+    its device; `noise` has the shape (batch, `noise`) and is uniform in [0, 1). It depends on the
+    seed, the pass over the data and the step alone, so that a sample is augmented alike in any
+    number of runs and restarts. `transform(sample)` changes one sample at a time, as the transforms
+    of torchvision.transforms.v2 do; it is slower.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class InMemory(Dataset):
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed torch, Python and, if it is in use, NumPy on the CPU; restore their states afterwards."""
+    """Seed the generators of torch, Python and NumPy; restore their states afterwards."""
     numpy = sys.modules.get("numpy")
     torch_state = torch.get_rng_state()
     python_state = random.getstate()
@@ -95,7 +96,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 class SeededDataset(Dataset):
-    """A data set whose random transforms depend on the seed in the key alone, whoever reads the sample."""
+    """A data set whose random transforms depend on the seed in the key alone."""
 
     def __init__(self, dataset: Dataset):
         self.dataset = dataset
@@ -107,7 +108,7 @@ class SeededDataset(Dataset):
 
 
 class EpochBatchSampler:
-    """Yields the (index, seed) keys of each batch of an epoch; the loader sets them before every epoch."""
+    """Yields the (index, seed) keys of each batch; the loader sets them before every epoch."""
 
     keys: Iterator[list[tuple[int, int]]]
 
@@ -118,9 +119,9 @@ class EpochBatchSampler:
 class Loader:
     """Batches of a data set with a length.
 
-    A pass over the data meets every sample exactly once, without padding, in training in a new order. It is divided
-    into ceil(samples / batch size) batches that differ by one sample at most. An epoch is one pass, or
-    --steps-per-epoch steps: then the order continues over the epochs.
+    A pass over the data meets every sample exactly once, without padding, in training in a new
+    order. It is divided into ceil(samples / batch size) batches that differ by one sample at most.
+    An epoch is one pass, or --steps-per-epoch steps: then the order continues over the epochs.
     # {% if cookiecutter.distributed != "none" %}
     Each process takes its part of each batch.
     # {% endif %}
@@ -172,7 +173,7 @@ class Loader:
         return self.steps_per_epoch
 
     def set_epoch(self, epoch: int, start_step: int = 0) -> None:
-        """Choose the epoch of the next `for batch in loader`, and the step in it that comes first."""
+        """Choose the epoch of the next `for batch in loader`, and its first step."""
         self.epoch = epoch
         self.start_step = start_step
 
@@ -187,7 +188,7 @@ class Loader:
         return self.batches_read(steps)
 
     def batches_in_memory(self, dataset: InMemory, steps: range) -> Iterator[tuple[Tensor, ...]]:
-        """Yield batches indexed from tensors, which stay on the device if they take a quarter of its free memory."""
+        """Yield batches of tensors; they are on the device if they take a quarter of its memory."""
         device = self.runtime.device
         if self.tensors is None:
             size = sum(tensor.nbytes for tensor in dataset.tensors)
@@ -224,7 +225,7 @@ class Loader:
                 worker_init_fn=ignore_signals,
                 # {% endif %}
                 pin_memory=self.runtime.device.type == "cuda",
-                generator=torch.Generator(),  # its own: reading leaves the model's random numbers alone
+                generator=torch.Generator(),  # so that dropout does not depend on the reader
             )
         self.sampler.keys = self.sample_keys(steps)
         for batch in self.reader:
@@ -262,7 +263,7 @@ class Loader:
         return torch.Generator().manual_seed(seed % 2**63)
 
     def augmentation_noise(self, columns: int, step: int) -> Tensor:
-        """Return uniform random numbers for the augmentation of a batch, of the shape (batch, columns)."""
+        """Return uniform noise for the augmentation of a batch, of the shape (batch, columns)."""
         pass_number, position = divmod(step, self.batches_per_pass)
         generator = self.generator(pass_number, position)
         noise = torch.rand(self.whole_batch_size(position), columns, generator=generator)
@@ -279,11 +280,11 @@ class Loader:
 
     def batch_size_at(self, step: int) -> float:
         # {% if cookiecutter.distributed != "none" %}
-        """Return the samples in the batch of a step of the run, divided by the number of processes."""
+        """Return the samples in the batch of a step, divided by the number of processes."""
         size = self.whole_batch_size(step % self.batches_per_pass)
         return size / self.runtime.processes.world_size
         # {% else %}
-        """Return the number of samples in the batch of a step of the run."""
+        """Return the number of samples in the batch of a step."""
         return self.whole_batch_size(step % self.batches_per_pass)
         # {% endif %}
 
@@ -298,9 +299,9 @@ class Loader:
 class BatchStream(IterableDataset):
     """Cuts an iterable data set into batches of `batch_size` samples.
 
-    In training, passes over the data follow each other without end, and `set_epoch(pass_number)` of the data set is
-    called before each, if it has one. The random transforms of a sample depend on the seed and its number alone.
-    Batches before number `start` are read and dropped.
+    In training, passes over the data follow each other without end, and `set_epoch(pass_number)` of
+    the data set is called before each, if it has one. The random transforms of a sample depend on
+    the seed and its number alone. Batches before number `start` are read and dropped.
     """
 
     def __init__(self, dataset: Any, batch_size: int, seed: int, endless: bool):
@@ -346,12 +347,14 @@ class BatchStream(IterableDataset):
 
 
 class StreamLoader:
-    """Batches of a data set without a length (torch.utils.data.IterableDataset); an epoch has --steps-per-epoch steps.
+    """Batches of streaming data (torch.utils.data.IterableDataset), which have no length.
+
+    An epoch has --steps-per-epoch steps.
 
     To resume, it reads the samples of all steps before and drops them.
     # {% if cookiecutter.distributed != "none" %}
-    Each process reads the whole stream and takes its part of each batch; at the end of a validation or test stream
-    fewer samples than processes may be left over, which are not counted.
+    Each process reads the whole stream and takes its part of each batch; at the end of a validation
+    or test stream fewer samples than processes may be left over, which are not counted.
     # {% endif %}
     """
 
@@ -389,7 +392,7 @@ class StreamLoader:
         return self.args.steps_per_epoch
 
     def set_epoch(self, epoch: int, start_step: int = 0) -> None:
-        """Choose the epoch of the next `for batch in loader`, and the step in it that comes first."""
+        """Choose the epoch of the next `for batch in loader`, and its first step."""
         if self.split == "train":
             self.start = epoch * len(self) + start_step
 
@@ -412,7 +415,7 @@ class StreamLoader:
             yield batch
 
     def read(self) -> Iterator[Any]:
-        """Yield batches from the stream's start; one worker at most, as each would read the whole stream."""
+        """Yield batches; one worker at most, as each would read the whole stream."""
         reader = DataLoader(
             self.stream,
             batch_size=None,
@@ -443,7 +446,7 @@ class StreamLoader:
 
 # {% if own.workers %}
 def ignore_signals(_worker: int) -> None:
-    """Make DataLoader workers ignore Ctrl-C and signals to the process group; the main process shuts them down."""
+    """Make DataLoader workers ignore Ctrl-C and group signals; the main process ends them."""
     if sys.platform == "win32":
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     else:

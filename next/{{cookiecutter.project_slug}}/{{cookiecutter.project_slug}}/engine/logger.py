@@ -1,9 +1,11 @@
+# {% if cookiecutter.distributed == "none" %}
+"""Logging of a run: metrics.jsonl, the terminal with its progress bar, figures and the summary."""
+# {% else %}
 """Logging of a run: metrics.jsonl, the terminal with its progress bar, figures and the summary.
 
-# {% if cookiecutter.distributed != "none" %}
 All processes call the logger; rank 0 alone writes and prints.
-# {% endif %}
 """
+# {% endif %}
 
 import json
 import math
@@ -69,8 +71,8 @@ class Sums:
 class Logger:
     """Records the scalars of steps, epochs and the test; shows progress; draws figures.
 
-    metrics.jsonl has a line for each record: "step" records with the means since the record before, "epoch" records
-    with the means of an epoch and the validation, and one "test" record.
+    metrics.jsonl has a line for each record: "step" records with the means since the record before,
+    "epoch" records with the means of an epoch and the validation, and one "test" record.
     """
 
     def __init__(
@@ -171,11 +173,12 @@ class Logger:
     def log_step(self, state: Any, **scalars: Scalar | Tensor | float) -> None:
         """Log the scalars of a step that `state.step` counts already.
 
-        A tensor, or a pair of a mean and its weight, is averaged over the steps; a number is recorded as it is. Tensors
-        stay on the device until a record is due, every --log-every steps.
+        A tensor, or a pair of a mean and its weight, is averaged over the steps; a number is
+        recorded as it is. Tensors stay on the device until a record is due, every --log-every
+        steps.
         """
         if self.bar is None:
-            self.start_epoch(state)
+            self.bar = self.start_epoch(state)
         for name, value in scalars.items():
             # {% if cookiecutter.distributed == "fsdp" %}
             if isinstance(value, DTensor):  # the norm of gradients that are divided
@@ -197,8 +200,8 @@ class Logger:
             self.interval = Sums()
             self.write(state, "step", {f"step/{name}": mean for name, mean in means.items()})
 
-    def start_epoch(self, state: Any) -> None:
-        """Show the progress bar of an epoch, on a terminal."""
+    def start_epoch(self, state: Any) -> tqdm:
+        """Start the clock of an epoch; return its progress bar, which needs a terminal."""
         disable = True if self.args.quiet else None  # None: if there is no terminal
         # {% if cookiecutter.distributed != "none" %}
         if self.runtime.processes.rank != 0:
@@ -206,7 +209,9 @@ class Logger:
         # {% endif %}
         done = (state.step - 1) % self.steps_per_epoch
         title = self.title(state.epoch + 1)
-        self.bar = tqdm(
+        self.epoch_started_at = time.perf_counter()
+        self.epoch_steps = -1  # the first step was over when the clock started
+        return tqdm(
             desc=title,
             total=self.steps_per_epoch,
             initial=done,
@@ -215,14 +220,13 @@ class Logger:
             unit=" steps",
             dynamic_ncols=True,
         )
-        self.epoch_started_at = time.perf_counter()
-        self.epoch_steps = -1  # the first step was over when the clock started
 
     def reduce(self) -> None:
         # {% if cookiecutter.distributed != "none" %}
         """Add the waiting scalars to the running sums, over all processes.
 
-        The host waits for the device here alone. Raises UserError if a loss is not finite, on all ranks.
+        The host waits for the device here alone. Raises UserError if a loss is not finite, on all
+        ranks.
         """
         # {% else %}
         """Add the waiting scalars to the running sums; the host waits for the device here alone.
@@ -307,7 +311,7 @@ class Logger:
     def log_figures(
         self, state: Any, make_figures: Callable[..., Any], model: Any, loader: Any, metrics: Any
     ) -> None:
-        """Draw the curves and the task's figures: of the test always, else in under 1 % of the run's time.
+        """Draw the curves and the task's figures, before the test in under 1 % of the run's time.
 
         A figure that fails is a warning.
         """
@@ -393,7 +397,8 @@ class Logger:
         lines = []
         if best:
             monitor = f"val/{self.args.monitor}"
-            lines.append(("best", f"epoch {best['epoch']}, {monitor} {format_number(best[monitor])}"))
+            value = format_number(best[monitor])
+            lines.append(("best", f"epoch {best['epoch']}, {monitor} {value}"))
         results = [f"{name} {format_number(value)}" for name, value in test.items()]
         lines.append(("test", ", ".join(results)))
         lines.append(("time", self.facts["time"]))
@@ -403,7 +408,8 @@ class Logger:
             weights = shlex.quote(str(self.run_dir / "checkpoints" / "best.pt"))
             lines.append(("evaluate", f"python main.py --evaluate {weights}"))
         if best and len(list(self.run_dir.parent.glob("*/metrics.jsonl"))) > 1:
-            lines.append(("compare", f"python compare.py {shlex.quote(str(self.run_dir.parent))}/*"))
+            runs = shlex.quote(str(self.run_dir.parent))
+            lines.append(("compare", f"python compare.py {runs}/*"))
         self.print("")
         for name, text in lines:
             self.print(f"{name:<12}{text}")

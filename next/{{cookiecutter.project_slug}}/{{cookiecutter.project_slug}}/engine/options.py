@@ -106,8 +106,7 @@ def parse_without_required(
         if action.required and (names is None or action.dest in names):
             required.append(action)
     for group in parser._mutually_exclusive_groups:
-        members = {action.dest for action in group._group_actions}
-        if group.required and (names is None or not members.isdisjoint(names)):
+        if group.required and (names is None or not members_of(group).isdisjoint(names)):
             required.append(group)
     for part in required:
         part.required = False
@@ -116,6 +115,11 @@ def parse_without_required(
     finally:
         for part in required:
             part.required = True
+
+
+def members_of(group: Any) -> set[str]:
+    """Return the names of the options in a mutually exclusive group."""
+    return {action.dest for action in group._group_actions}
 
 
 class TypedOptions(Namespace):
@@ -127,17 +131,21 @@ class TypedOptions(Namespace):
 
 
 def typed_names(parser: ArgumentParser, argv: list[str]) -> set[str]:
-    """Return the names of the options that `argv` contains."""
+    """Return the names of the options that `argv` sets, and of those that these exclude."""
     positionals = [action for action in parser._actions if not action.option_strings]
     defaults = [action.default for action in positionals]
     for action in positionals:
-        action.default = None  # argparse sets it as if it was typed
-    args = vars(parse_without_required(parser, argv, namespace=TypedOptions()))
+        action.default = None  # argparse stores it as if it had been typed
+    typed = vars(parse_without_required(parser, argv, namespace=TypedOptions()))
     for action, default in zip(positionals, defaults, strict=True):
         action.default = default
-        if args.get(action.dest) in (None, []):
-            args.pop(action.dest, None)
-    return set(args)
+        if typed.get(action.dest) in (None, []):
+            typed.pop(action.dest, None)
+    names = set(typed)
+    for group in parser._mutually_exclusive_groups:
+        if not names.isdisjoint(members_of(group)):
+            names |= members_of(group)
+    return names
 
 
 def changed_options(
@@ -285,7 +293,7 @@ def check_unchanged(
 ) -> None:
     """End if an option that is typed differs from that of the resumed run and may not."""
     for name in sorted(typed & saved.keys() - MAY_CHANGE):
-        value = getattr(args, name)
+        value = getattr(args, name, None)
         if to_json(value) != saved[name]:
             words = " ".join(as_words(name, value, actions_of(parser, name)))
             parser.error(

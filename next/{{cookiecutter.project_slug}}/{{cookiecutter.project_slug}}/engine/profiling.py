@@ -20,7 +20,7 @@ def start_profiler(path: Path, steps: int) -> torch.profiler.profile:
 
 
 def peak_memory(device: torch.device) -> tuple[int, str]:
-    """Return the largest number of bytes in use, and by whom: of the GPU, or else of the main memory."""
+    """Return the largest number of bytes in use, of the GPU or else of the main memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device), "GPU memory"
     if sys.platform == "win32":

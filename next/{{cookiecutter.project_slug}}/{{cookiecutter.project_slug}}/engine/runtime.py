@@ -16,13 +16,11 @@ from torch import Tensor
 # {% if cookiecutter.distributed == "none" %}
 from .distributed import check_launcher
 # {% endif %}
-from .doctor import install_hint
 from .errors import Stopped, UserError
-
 # {% if cookiecutter.distributed != "none" %}
 from .processes import Processes
-
 # {% endif %}
+
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")  # not every system has all of them
 
 
@@ -84,7 +82,7 @@ class Runtime:
             torch.get_device_module(self.device).set_rng_state(device_state)
 
     def catch_signals(self) -> None:
-        """From now on, a stop signal ends the run after the current step, and a second one at once."""
+        """Let a stop signal end the run after the current step, and a second one at once."""
         for name in STOP_SIGNALS:
             if hasattr(signal, name):
                 number = getattr(signal, name)
@@ -112,10 +110,16 @@ class Runtime:
 
 # {% if cookiecutter.distributed == "none" %}
 def find_device(name: str) -> torch.device:
-    """Return the device that --device names. Raises UserError if there is none: never a silent CPU."""
+    """Return the device that --device names.
+
+    Raises UserError if there is none: never a silent CPU.
+    """
 # {% else %}
 def find_device(name: str, local_rank: int) -> torch.device:
-    """Return this process's device of --device. Raises UserError if there is none: never a silent CPU."""
+    """Return this process's device of --device.
+
+    Raises UserError if there is none: never a silent CPU.
+    """
 # {% endif %}
     available = {
         "cuda": torch.cuda.is_available(),
@@ -172,14 +176,9 @@ def start(args: Namespace) -> Iterator[Runtime]:
             if getattr(error, "on_all_ranks", False) and runtime.processes.rank != 0:
                 sys.exit(2)  # rank 0 reports it
             # {% endif %}
-            # An error of a DataLoader worker holds the worker's traceback; its last line is the message.
+            # An error of a DataLoader worker holds the worker's traceback; its last line is the
+            # message.
             print(f"error: {str(error).rpartition('UserError: ')[2].strip()}", file=sys.stderr)
-            sys.exit(2)
-        except ModuleNotFoundError as error:
-            hint = install_hint(error)
-            if hint is None:
-                raise
-            print(f"error: {hint}", file=sys.stderr)
             sys.exit(2)
         except torch.OutOfMemoryError as error:
             message = str(error).splitlines()[0]

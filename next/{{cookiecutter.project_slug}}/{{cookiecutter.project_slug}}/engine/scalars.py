@@ -10,10 +10,11 @@ Scalar = tuple[Tensor, Weight]  # a mean, and the number that it is a mean over
 
 
 def average(outputs: list[dict[str, Any]]) -> dict[str, Scalar]:
-    """Return the mean of each scalar over `outputs` with its total weight, detached and on its device.
+    """Return the mean of each scalar over `outputs` with its total weight, on its device.
 
-    Each output has a "weight", the number of samples or tokens that its scalars are means over. A scalar with another
-    weight is a pair `(value, weight)`. Tensors for the metrics, "predictions" and "targets", are passed over.
+    Each output has a "weight", the number of samples or tokens that its scalars are means over. A
+    scalar with another weight is a pair `(value, weight)`. Tensors for the metrics, "predictions"
+    and "targets", are passed over.
     """
     sums: dict[str, Scalar] = {}
     for output in outputs:
@@ -33,13 +34,15 @@ def average(outputs: list[dict[str, Any]]) -> dict[str, Scalar]:
 
 
 def stack(scalars: list[Scalar], device: torch.device) -> Tensor:
-    """Return the weighted sum and the weight of each scalar as a tensor of the shape (scalars, 2)."""
+    """Return the weighted sums and the weights as a tensor of the shape (scalars, 2)."""
     if not scalars:
         return torch.zeros(0, 2, device=device)
     means = torch.stack([mean.detach().float() for mean, _ in scalars])
     if any(isinstance(weight, Tensor) for _, weight in scalars):
-        weights = torch.stack([torch.as_tensor(weight, device=device).float() for _, weight in scalars])
+        columns = [torch.as_tensor(weight, device=device).float() for _, weight in scalars]
+        weights = torch.stack(columns)
     else:
-        weights = torch.tensor([weight for _, weight in scalars], device=device, dtype=torch.float32)
+        numbers = [float(weight) for _, weight in scalars]
+        weights = torch.tensor(numbers, device=device)
     # A mean over nothing may be NaN, and counts for nothing.
     return torch.stack((torch.where(weights == 0, 0.0, means * weights), weights), dim=1)

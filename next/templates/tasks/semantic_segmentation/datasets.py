@@ -1,0 +1,181 @@
+"""The training, validation and test splits: images and the class of each pixel."""
+
+from argparse import Namespace
+from collections.abc import Callable
+from functools import partial
+from operator import methodcaller
+from typing import Any
+
+import torch
+import torchvision
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset, Subset
+from torchvision import tv_tensors
+from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights
+from torchvision.transforms import v2
+
+from .engine.annotations import find_mask_splits
+from .engine.errors import UserError
+from .engine.loader import InMemory
+from .engine.shapes import CLASSES, draw_shapes
+from .engine.splits import split_indices
+
+Splits = tuple[Any, Any, Any]  # train, val, test; `info` of each describes the images
+IGNORED = 255  # label of pixels that count neither in the loss nor in the metrics
+
+
+def shapes(args: Namespace) -> Splits:
+    """Return 1,600 drawn images of 40 x 40 pixels with up to three shapes, split 1000:200:400."""
+    images, masks = draw_shapes(1600, 40, IGNORED)
+    std, mean = torch.std_mean(images[:1000], dim=(0, 2, 3), keepdim=True)
+    images = (images - mean) / std
+    info = {"classes": CLASSES, "channels": 3, "mean": mean[0], "std": std[0]}
+    augmented = augment if args.augment else None
+    return (
+        InMemory(images[:1000], masks[:1000], info=info, augment=augmented, noise=3),
+        InMemory(images[1000:1200], masks[1000:1200], info=info),
+        InMemory(images[1200:], masks[1200:], info=info),
+    )
+
+
+def augment(batch: tuple[Tensor, ...], noise: Tensor) -> tuple[Tensor, ...]:
+    """Mirror and shift images and masks alike; pixels that come in at a border are ignored."""
+    images, masks = batch  # (batch, channels, height, width), (batch, height, width)
+    side = torch.where(noise[:, 0] < 0.5, -1.0, 1.0)
+    right, down = ((9 * noise[:, 1:]).floor() - 4).unbind(dim=1)  # whole pixels, -4 to 4
+    height, width = masks.shape[1:]
+    zero = torch.zeros_like(side)
+    one = torch.ones_like(side)
+    transform = torch.stack(
+        (side, zero, right * 2 / width, zero, one, down * 2 / height), dim=1
+    ).view(-1, 2, 3)
+    grid = F.affine_grid(transform, list(images.shape), align_corners=False)
+    sample = partial(
+        F.grid_sample, grid=grid, mode="nearest", padding_mode="border", align_corners=False
+    )
+    masks = sample(masks.unsqueeze(1).float()).squeeze(1).long()
+    outside = (grid.abs() > 1).any(dim=3)
+    return sample(images), masks.masked_fill(outside, IGNORED)
+
+
+class ImageFiles(Dataset):
+    """Pairs of an image and its mask, read when they are needed, as squares of `size` pixels.
+
+    `pairs[index]` is a pair of PIL images.
+    """
+
+    def __init__(self, pairs: Any, size: int, info: dict[str, Any], augmented: bool = False):
+        self.pairs = pairs
+        self.size = size
+        self.info = info
+        fit = [v2.Resize(None, max_size=size), self.pad]
+        if augmented:  # like that of DeepLabV3 (Chen et al. 2017, https://arxiv.org/abs/1706.05587)
+            fit = [
+                v2.ScaleJitter((size, size), (0.5, 2.0)),
+                self.pad,
+                v2.RandomCrop(size),
+                v2.RandomHorizontalFlip(),
+                v2.ColorJitter(0.3, 0.3, 0.3),
+            ]
+        types = {tv_tensors.Image: torch.float32, tv_tensors.Mask: torch.int64}
+        normalize = v2.Normalize(info["mean"].flatten().tolist(), info["std"].flatten().tolist())
+        to_tensors = [v2.ToDtype(types, scale=True), normalize, v2.ToPureTensor()]
+        self.transform = v2.Compose([*fit, *to_tensors])
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        image, mask = self.pairs[index]
+        labels = v2.functional.pil_to_tensor(mask)[0]  # (height, width)
+        return self.transform(v2.functional.to_image(image), tv_tensors.Mask(labels))
+
+    def pad(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Pad to a square at the right and at the bottom: in the mean color, and ignored."""
+        height, width = mask.shape
+        border = [0, 0, max(self.size - width, 0), max(self.size - height, 0)]
+        color = (255 * self.info["mean"]).flatten().tolist()
+        return (
+            v2.functional.pad(image, border, color),
+            v2.functional.pad(mask, border, IGNORED),
+        )
+
+
+def from_pairs(args: Namespace, train: Any, val: Any, test: Any, classes: list[str]) -> Splits:
+    """Return the splits of pairs of PIL images and masks."""
+    mean = torch.tensor([0.485, 0.456, 0.406])  # of ImageNet
+    std = torch.tensor([0.229, 0.224, 0.225])
+    info = {
+        "classes": classes,
+        "channels": 3,
+        "mean": mean.view(3, 1, 1),
+        "std": std.view(3, 1, 1),
+    }
+    size = args.image_size
+    return (
+        ImageFiles(train, size, info, augmented=args.augment),
+        ImageFiles(val, size, info),
+        ImageFiles(test, size, info),
+    )
+
+
+def from_torchvision(
+    args: Namespace,
+    known: Callable[..., Any],
+    unknown: Callable[..., Any],
+    classes: list[str],
+) -> Splits:
+    """Return the splits of a data set of torchvision; a tenth of its `known` part validates.
+
+    Raises UserError if it is not in --data-dir and cannot be downloaded.
+    """
+    try:
+        pairs = known(args.data_dir)
+        test = unknown(args.data_dir)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"--dataset {args.dataset} is not in {args.data_dir} and cannot be downloaded: {error}"
+        ) from None
+    train_indices, val_indices, _ = split_indices(len(pairs), val=0.1, test=0.0)
+    train = Subset(pairs, train_indices.tolist())
+    val = Subset(pairs, val_indices.tolist())
+    return from_pairs(args, train, val, test, classes)
+
+
+def oxford_pet(args: Namespace) -> Splits:
+    """Return photographs of cats and dogs (Parkhi et al. 2012); the pets' borders are ignored."""
+    labels = [IGNORED, 1, 0] + [IGNORED] * 253  # of pet 1, background 2 and border 3 in the files
+    pets = partial(
+        torchvision.datasets.OxfordIIITPet,
+        target_types="segmentation",
+        target_transform=methodcaller("point", labels),
+        download=True,
+    )
+    known = partial(pets, split="trainval")
+    unknown = partial(pets, split="test")
+    return from_torchvision(args, known, unknown, classes=["background", "pet"])
+
+
+def voc(args: Namespace) -> Splits:
+    """Return Pascal VOC 2012 (Everingham et al. 2010); its validation images are the test split."""
+    present = (args.data_dir / "VOCdevkit" / "VOC2012" / "SegmentationClass").is_dir()
+    scenes = partial(torchvision.datasets.VOCSegmentation, year="2012", download=not present)
+    known = partial(scenes, image_set="train")
+    unknown = partial(scenes, image_set="val")
+    categories = DeepLabV3_ResNet50_Weights.DEFAULT.meta["categories"]
+    return from_torchvision(args, known, unknown, classes=["background", *categories[1:]])
+
+
+def mask_folder(args: Namespace) -> Splits:
+    """Return own data in --data-dir: images/ and masks/, also in train/, val/ and test/."""
+    (train, val, test), classes = find_mask_splits(args.data_dir, IGNORED)
+    return from_pairs(args, train, val, test, classes)
+
+
+DATASETS: dict[str, Callable[[Namespace], Splits]] = {
+    "shapes": shapes,
+    "oxford_pet": oxford_pet,
+    "voc": voc,
+    "mask_folder": mask_folder,
+}

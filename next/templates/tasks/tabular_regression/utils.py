@@ -1,0 +1,82 @@
+# {% if false %}
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from torch.nn import functional as F
+
+from .datasets import DATASETS
+from .engine.options import number
+from .engine.runtime import Runtime
+from .models import MODELS
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
+
+Objective = Callable[[nn.Module, Any], dict[str, Any]]
+
+
+# {% endif %}
+def add_task_options(parser: ArgumentParser) -> None:
+    """Add the options of the model and the data."""
+    group = parser.add_argument_group("task")
+    group.add_argument("--model", choices=MODELS, default="mlp", help="model to train")
+    group.add_argument(
+        "--dataset", choices=DATASETS, default="diabetes", help="data set to train on"
+    )
+    group.add_argument(
+        "--data-dir",
+        type=Path,
+        default="data",
+        help="CSV file, or directory with train.csv, val.csv and test.csv, of --dataset csv",
+    )
+    group.add_argument(
+        "--target", metavar="COLUMN", help="column of the CSV files that is predicted"
+    )
+    group.add_argument(
+        "--categorical",
+        default="",
+        metavar="A,B",
+        help="columns of numbers that are categories, such as postal codes",
+    )
+    group.add_argument(
+        "--dropout", type=number(float, below=1), default=0.1, help="dropout in training"
+    )
+
+
+def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the model's constructor."""
+    sizes = [1 + len(categories) for categories in info["categories"].values()]  # 0 is unknown
+    return {"numbers": len(info["numbers"]), "categories": sizes, "dropout": args.dropout}
+
+
+def get_objective(args: Namespace) -> Objective:
+    """Return the mean squared error of the standardized target."""
+
+    def objective(model: nn.Module, batch: Any) -> dict[str, Any]:
+        numbers, categories, targets = batch  # (batch, numbers), (batch, categories), (batch,)
+        predictions = model(numbers, categories).float()  # (batch,)
+        loss = F.mse_loss(predictions, targets)
+        if model.training:
+            return {"loss": loss}
+        return {"loss": loss, "predictions": predictions, "targets": targets}
+
+    return objective
+
+
+def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> MetricCollection:
+    """Return the metrics of an evaluation: R2, and the errors MAE and RMSE in the target's unit."""
+    from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, R2Score
+
+    from .engine.metrics import ScaledError
+
+    metrics = MetricCollection(
+        {
+            "r2": R2Score(),
+            "mae": ScaledError(MeanAbsoluteError(), info["deviation"]),
+            "rmse": ScaledError(MeanSquaredError(squared=False), info["deviation"]),
+        }
+    )
+    return metrics.to(runtime.device)

@@ -1,0 +1,41 @@
+"""Figures of the predictions."""
+
+import textwrap
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .engine.loader import Loader
+from .engine.report import new_figure
+from .engine.runtime import Runtime
+
+
+@torch.no_grad()
+def make_figures(
+    runtime: Runtime, model: nn.Module, loader: Loader, metrics: Any
+) -> dict[str, Any]:
+    """Return the last confusion matrix, and some texts with their predicted classes."""
+    model.eval()
+    info = loader.info
+    tokens, labels = loader.sample_batch(12)
+    with runtime.autocast():
+        logits = model(tokens)  # (batch, classes)
+    confidences, predictions = logits.float().softmax(dim=1).max(dim=1)
+
+    lines = [f"{len(tokens)} texts of the {loader.split} split, with their predicted classes\n"]
+    for index, text in enumerate(tokens.tolist()):
+        prediction, label = int(predictions[index]), int(labels[index])
+        verdict = "right"
+        if prediction != label:
+            verdict = f"wrong: it is {info['classes'][label]}"
+        lines.append(f"{info['classes'][prediction]} ({confidences[index]:.0%}, {verdict})")
+        words = [info["vocabulary"][token] for token in text if token != info["padding"]]
+        lines.append(textwrap.indent(textwrap.fill(" ".join(words), 96), "    ") + "\n")
+
+    counts = metrics["confusion_matrix"].compute().cpu()
+    confusion = draw_confusion(counts, info["classes"], loader.split)
+    return {"confusion_matrix": confusion, "examples": "\n".join(lines)}
+
+
+# {% include "shared/confusion_matrix.py" %}

@@ -1,0 +1,81 @@
+# {% if false %}
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+from torch.nn import functional as F
+
+from .datasets import DATASETS
+from .engine.options import number
+from .engine.runtime import Runtime
+from .models import MODELS
+
+if TYPE_CHECKING:
+    from torchmetrics import MetricCollection
+
+Objective = Callable[[nn.Module, Any], dict[str, Any]]
+
+
+# {% endif %}
+def add_task_options(parser: ArgumentParser) -> None:
+    """Add the options of the model and the data."""
+    group = parser.add_argument_group("task")
+    group.add_argument("--model", choices=MODELS, default="dlinear", help="model to train")
+    group.add_argument(
+        "--dataset", choices=DATASETS, default="seasons", help="data set to train on"
+    )
+    group.add_argument(
+        "--data-dir", type=Path, default="data", help="CSV file of own data, or its directory"
+    )
+    group.add_argument(
+        "--context",
+        type=number(int, 2),
+        default=336,
+        help="number of known time steps that a forecast is made from",
+    )
+    group.add_argument(
+        "--horizon",
+        type=number(int, 1),
+        default=96,
+        help="number of time steps that are forecast",
+    )
+    group.add_argument(
+        "--rows",
+        type=number(int),
+        default=0,
+        help="number of rows to take from the start of the CSV file; 0: all",
+    )
+
+
+def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the model's constructor."""
+    return {
+        "channels": len(info["channels"]),
+        "context": args.context,
+        "horizon": args.horizon,
+    }
+
+
+def get_objective(args: Namespace) -> Objective:
+    """Return the mean squared error over all channels and steps of the horizon."""
+
+    def objective(model: nn.Module, batch: Any) -> dict[str, Any]:
+        (windows,) = batch  # (batch, context + horizon, channels)
+        targets = windows[:, args.context :].contiguous()  # (batch, horizon, channels)
+        predictions = model(windows[:, : args.context]).float().contiguous()
+        mse = F.mse_loss(predictions, targets)
+        mae = F.l1_loss(predictions, targets)
+        scalars = {"loss": mse, "mse": mse, "mae": mae}
+        return {**scalars, "predictions": predictions, "targets": targets}
+
+    return objective
+
+
+def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> MetricCollection:
+    """Return the metrics of an evaluation: MSE and MAE of standardized data, as in papers."""
+    from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
+
+    metrics = MetricCollection({"mse": MeanSquaredError(), "mae": MeanAbsoluteError()})
+    return metrics.to(runtime.device)

@@ -1,0 +1,1 @@
+"""No tests of the task."""
