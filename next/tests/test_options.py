@@ -236,7 +236,7 @@ IDIOMS: dict[str, tuple[Callable, str, dict[str, Any], str]] = {
 
 def new_parser(add: Callable[[argparse.ArgumentParser], None] = without_flag) -> Any:
     """Return a parser with the options of every project and those that `add` adds."""
-    parser = options.Parser("main.py", "%(prog)s [options]", allow_abbrev=False)
+    parser = options.Parser("main.py")
     parser.add_argument("--epochs", type=options.number(int, 1), default=10)
     parser.add_argument("--lr-max", type=options.number(float, 0, 1), default=0.1)
     parser.add_argument("--run-dir", type=Path)

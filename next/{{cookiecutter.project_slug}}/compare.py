@@ -152,12 +152,12 @@ def pad(cells: list[str], justify: Callable[[str, int], str]) -> list[str]:
 
 def main() -> None:
     """Print the table, then draw the curves."""
-    parser = Parser("compare.py", description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
+    parser = Parser("compare.py", usage="%(prog)s [options] RUN [RUN ...]", description=__doc__)
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory")
     help_sort = "e.g. test/loss (default: the monitored metric in validation)"
     parser.add_argument("--sort", metavar="METRIC", help=help_sort)
     parser.add_argument("--reverse", action="store_true", help="print the worst run first")
-    help_output = "file of the figure (default: %(default)s)"
+    help_output = "file of the figure"
     parser.add_argument("--output", type=Path, default="compare.png", help=help_output)
     args = parser.parse_args()
 

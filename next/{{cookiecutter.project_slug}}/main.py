@@ -33,7 +33,6 @@ def main(args: Namespace, runtime: Runtime) -> None:
     state = get_train_state(args, runtime, train_loader)
     checkpoint = get_checkpoint(runtime, run_dir)
     logger = get_logger(args, runtime, run_dir, metrics)
-
     if args.resume:
         checkpoint.load_latest(state, logger)
     logger.log_start(state, train_loader, val_loader, test_loader)

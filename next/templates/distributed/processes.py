@@ -1,6 +1,7 @@
 """The process group: ranks, collective operations, and one decision for all processes."""
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -39,6 +40,11 @@ class Processes:
             self.local_rank = int(os.environ.get("LOCAL_RANK", 0))
             self.world_size = int(os.environ["WORLD_SIZE"])
         self.timeout = timedelta(seconds=args.dist_timeout)
+        # {% if cookiecutter.distributed == "fsdp" %}
+        self.sharded_checkpoints = args.sharded_checkpoints and self.launched
+        self.stopping = False  # after an agreement on a stop signal
+        self.before_close: list[Callable[[], None]] = []
+        # {% endif %}
 
     def connect(self, device: torch.device) -> None:
         """Join the process group: NCCL between GPUs, gloo between CPUs."""
@@ -68,8 +74,18 @@ class Processes:
 
     def close(self) -> None:
         """Leave the process group."""
-        if self.launched:
-            dist.destroy_process_group()
+        if not self.launched:
+            return
+        # {% if cookiecutter.distributed == "fsdp" %}
+        for function in self.before_close:
+            function()
+        # {% endif %}
+        if self.pending is not None:
+            self.pending.wait()
+        # Whatever still holds a group must go before the interpreter ends, or gloo's threads abort.
+        self.cpu_group = self.pending = None
+        dist.destroy_process_group()
+        gc.collect()
 
     def sum(self, values: Tensor) -> Tensor:
         """Add `values` over all processes, in place."""
@@ -142,6 +158,9 @@ class Processes:
         if self.pending is not None:
             self.pending.wait()
         agreed = int(self.stop_signal)
+        # {% if cookiecutter.distributed == "fsdp" %}
+        self.stopping = agreed != 0
+        # {% endif %}
         self.stop_signal.fill_(received)
         self.pending = dist.all_reduce(
             self.stop_signal, dist.ReduceOp.MAX, group=self.cpu_group, async_op=True

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import argparse
 import math
-import os
 import sys
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Callable
@@ -34,17 +32,14 @@ from .engine.checkpoint import Checkpoint, create_run_dir, read_checkpoint
 # {% if cookiecutter.distributed == "none" %}
 from .engine.distributed import unwrap
 # {% else %}
-from .engine.distributed import (
-    parallelize,
-    place_model,
-    set_gradient_sync,
-    sync_buffers,
-    unwrap,
-)
+from .engine.distributed import parallelize, place_model, set_gradient_sync, sync_buffers, unwrap
 # {% endif %}
 from .engine.doctor import Doctor
+# {% if own.workers %}
+from .engine.environment import usable_cores
+# {% endif %}
 from .engine.errors import UserError
-from .engine.loader import Loader, StreamLoader
+from .engine.loader import AnyLoader, Loader, StreamLoader
 from .engine.logger import Logger
 from .engine.options import Parser, number, parse_with_saved_options
 from .engine.runtime import Runtime
@@ -56,19 +51,14 @@ from .models import MODELS
 # {% endif %}
 
 if TYPE_CHECKING:  # slow to import
-    from torchmetrics import MetricCollection
+    from torchmetrics import MetricCollection as Metrics
 
 Objective = Callable[[nn.Module, Any], dict[str, Any]]
 
 
 def parse_arguments(argv: list[str] | None = None) -> Namespace:
     """Parse the command line; `python main.py --help` shows all options with their defaults."""
-    parser = Parser(
-        "main.py",
-        "%(prog)s [options]",
-        allow_abbrev=False,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = Parser("main.py")
     add_task_options(parser)
     add_training_options(parser)
     add_machine_options(parser)
@@ -82,135 +72,56 @@ def parse_arguments(argv: list[str] | None = None) -> Namespace:
 
 def add_training_options(parser: ArgumentParser) -> None:
     """Add the options of the optimization."""
-    group = parser.add_argument_group("training")
-    group.add_argument(
-        "--epochs",
-        type=number(int, 1),
-        default={{ own.epochs }},
-        help="number of epochs to train",
-    )
-    group.add_argument(
-        "--steps-per-epoch",
-        type=number(int),
-        default=0,
-        help="number of steps between two validations; 0: one pass over the training data",
-    )
-    group.add_argument(
-        "--batch-size",
-        type=number(int, 1),
-        default={{ own.batch_size }},
-        # {% if cookiecutter.distributed == "none" %}
-        help="number of samples per optimizer step",
-        # {% else %}
-        help="number of samples per optimizer step, over all processes",
-        # {% endif %}
-    )
-    group.add_argument(
-        "--grad-accum",
-        type=number(int, 1),
-        default=1,
-        help="number of micro-batches that each batch is split into (gradient accumulation)",
-    )
-    group.add_argument(
-        "--optimizer",
-        choices=("adamw", "sgd"),
-        default="adamw",
-        help="optimizer; sgd has a Nesterov momentum of 0.9",
-    )
-    group.add_argument("--lr", type=number(float), default={{ own.lr }}, help="peak learning rate")
-    group.add_argument(
-        "--weight-decay",
-        type=number(float),
-        default={{ own.weight_decay }},
-        help="weight decay; biases and norms have none",
-    )
-    group.add_argument(
-        "--schedule",
-        choices=("cosine", "linear", "constant"),
-        default="cosine",
-        help="learning rate schedule after the warm-up",
-    )
-    group.add_argument(
-        "--warmup-ratio",
-        type=number(float, below=1),
-        default={{ own.warmup }},
-        help="share of all steps in which the learning rate rises linearly (warm-up)",
-    )
-    group.add_argument(
-        "--grad-clip",
-        type=number(float),
-        default={{ own.clip }},
-        help="largest norm of the gradient; 0: gradients are not clipped",
-    )
-    group.add_argument(
-        "--ema",
-        type=number(float, below=1),
-        default=0.0,
-        help="decay of the exponential moving average of the weights; 0: no average",
-    )
-    group.add_argument(
-        "--monitor",
-        default="{{ own.monitor }}",
-        help="validation metric that chooses the best epoch",
-    )
-    group.add_argument(
-        "--patience",
-        type=number(int),
-        default=0,
-        help="number of epochs without a better one before early stopping; 0: never stop early",
-    )
-    group.add_argument(
-        "--seed",
-        type=number(int, below=2**63),
-        default=0,
-        help="seed of the weights, the order of the samples and the augmentation",
-    )
+    add = parser.add_argument_group("training").add_argument
+    add("--epochs", type=number(int, 1), default={{ own.epochs }}, help="number of epochs to train")
+    help = "steps between two validations, which are then an epoch; 0: a pass over the data"
+    add("--steps-per-epoch", type=number(int), default=0, help=help)
+    # {% if cookiecutter.distributed == "none" %}
+    help = "number of samples in each optimizer step"
+    # {% else %}
+    help = "number of samples in each optimizer step, over all processes"
+    # {% endif %}
+    add("--batch-size", type=number(int, 1), default={{ own.batch_size }}, help=help)
+    help = "number of micro-batches that a batch is split into (gradient accumulation)"
+    add("--grad-accum", type=number(int, 1), default=1, help=help)
+    help = "optimizer; sgd has a Nesterov momentum of 0.9"
+    add("--optimizer", choices=("adamw", "sgd"), default="adamw", help=help)
+    add("--lr", type=number(float), default={{ own.lr }}, help="largest learning rate")
+    help = "weight decay; biases and norms have none"
+    add("--weight-decay", type=number(float), default={{ own.weight_decay }}, help=help)
+    help = "schedule of the learning rate after the warm-up"
+    add("--schedule", choices=("cosine", "linear", "constant"), default="cosine", help=help)
+    help = "share of all steps in which the learning rate rises (warm-up)"
+    add("--warmup-ratio", type=number(float, below=1), default={{ own.warmup }}, help=help)
+    help = "largest norm of the gradient; 0: gradients are not clipped"
+    add("--grad-clip", type=number(float), default={{ own.clip }}, help=help)
+    help = "decay of the exponential moving average of the weights; 0: no average"
+    add("--ema", type=number(float, below=1), default=0.0, help=help)
+    add("--monitor", default="{{ own.monitor }}", help="validation metric that chooses the best epoch")
+    help = "epochs without a better one before early stopping; 0: never stop early"
+    add("--patience", type=number(int), default=0, help=help)
+    help = "seed of the weights, the order of the samples and the augmentation"
+    add("--seed", type=number(int, below=2**63), default=0, help=help)
 
 
 def add_machine_options(parser: ArgumentParser) -> None:
     """Add the options of the hardware."""
-    group = parser.add_argument_group("machine")
-    group.add_argument(
-        "--device",
-        choices=("auto", "cpu", "cuda", "mps"),
-        default="auto",
-        help="device to train on; auto: a GPU if there is one",
-    )
-    group.add_argument(
-        "--precision",
-        choices=("auto", "fp32", "bf16", "fp16"),
-        default="auto",
-        help="precision of the forward pass; auto: bf16 on a GPU that supports it",
-    )
+    add = parser.add_argument_group("machine").add_argument
+    switch = BooleanOptionalAction
+    help = "device to train on; auto: a GPU if there is one"
+    add("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto", help=help)
+    help = "precision of the forward pass; auto: bf16 on a GPU that supports it"
+    add("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help=help)
     # {% if own.workers %}
-    group.add_argument(
-        "--workers",
-        type=number(int),
-        default=min(4, os.cpu_count() or 1),
-        help="number of DataLoader worker processes that read and decode files",
-    )
+    help = "number of DataLoader worker processes that read and decode files"
+    add("--workers", type=number(int), default=min(4, usable_cores()), help=help)
     # {% endif %}
-    group.add_argument(
-        "--compile",
-        action=BooleanOptionalAction,
-        default=False,
-        help="compile the model with torch.compile",
-    )
-    group.add_argument(
-        "--deterministic",
-        action=BooleanOptionalAction,
-        default=False,
-        help="use deterministic algorithms only; slower",
-    )
-    group.add_argument(
-        "--profile",
-        action=BooleanOptionalAction,
-        default=False,
-        help="trace some steps to trace.json in the run directory",
-    )
-    group.add_argument(
-        "--doctor", action=Doctor, help="check this machine and the installation, and exit"
-    )
+    add("--compile", action=switch, default=False, help="compile the model with torch.compile")
+    help = "use deterministic algorithms only, which are slower"
+    add("--deterministic", action=switch, default=False, help=help)
+    help = "trace some steps to trace.json in the run directory"
+    add("--profile", action=switch, default=False, help=help)
+    add("--doctor", action=Doctor, help="check this machine and the installation, and exit")
     # {% if cookiecutter.distributed != "none" %}
     # {% filter indent(4, true) %}
     # {% include "distributed/" ~ cookiecutter.distributed ~ "/arguments.py" %}
@@ -220,55 +131,24 @@ def add_machine_options(parser: ArgumentParser) -> None:
 
 def add_run_options(parser: ArgumentParser) -> None:
     """Add the options of the run directory, of saved options and of the log."""
-    group = parser.add_argument_group("run")
-    group.add_argument(
-        "--run-dir",
-        type=Path,
-        metavar="DIR",
-        help="run directory; a new one in runs/ if it is not given",
-    )
-    group.add_argument(
-        "--resume",
-        action=BooleanOptionalAction,
-        default=False,
-        help="resume the run in --run-dir, or the newest run; start one if there is none",
-    )
-    group.add_argument(
-        "--evaluate",
-        type=Path,
-        metavar="CHECKPOINT",
-        help="test the weights of a checkpoint, without training",
-    )
-    group.add_argument(
-        "--config",
-        type=Path,
-        metavar="JSON",
-        help="take the options from the config.json of another run",
-    )
-    group.add_argument(
-        "--quick",
-        action=BooleanOptionalAction,
-        default=False,
-        help="try a whole run in seconds: 2 epochs of 3 steps",
-    )
-    group.add_argument(
-        "--save-every",
-        type=number(int),
-        default=0,
-        help="number of steps between checkpoints within an epoch; 0: only after each epoch",
-    )
-    group.add_argument(
-        "--log-every",
-        type=number(int, 1),
-        default=50,
-        help="number of steps between two records of the training scalars",
-    )
-    group.add_argument(
-        "--quiet",
-        action=BooleanOptionalAction,
-        default=False,
-        help="print warnings and errors only",
-    )
+    add = parser.add_argument_group("run").add_argument
+    switch = BooleanOptionalAction
+    help = "run directory; by default a new one in runs/"
+    add("--run-dir", type=Path, metavar="DIR", help=help)
+    help = "resume the run in --run-dir, or else the newest run; start one if there is none"
+    add("--resume", action=switch, default=False, help=help)
+    help = "test the weights of a checkpoint, without training"
+    add("--evaluate", type=Path, metavar="CHECKPOINT", help=help)
+    help = "take the options from the config.json of another run"
+    add("--config", type=Path, metavar="JSON", help=help)
+    help = "try a whole run in seconds: 2 epochs of 3 steps"
+    add("--quick", action=switch, default=False, help=help)
+    help = "steps between two checkpoints; 0: only after each epoch"
+    add("--save-every", type=number(int), default=0, help=help)
+    help = "steps between two records of the training scalars"
+    add("--log-every", type=number(int, 1), default=50, help=help)
+    help = "print warnings and errors only"
+    add("--quiet", action=switch, default=False, help=help)
 
 
 # {% include "tasks/" ~ cookiecutter.task ~ "/utils.py" %}
@@ -292,7 +172,7 @@ class TrainState:
     best_epoch: int = 0
     best_value: float | None = None  # of --monitor
 
-    def step_in_epoch(self, loader: Loader | StreamLoader) -> int:
+    def step_in_epoch(self, loader: AnyLoader) -> int:
         """Return the number of finished steps of the current epoch."""
         return self.step - self.epoch * len(loader)
 
@@ -314,25 +194,19 @@ def get_loaders(args: Namespace, runtime: Runtime) -> tuple[Any, Any, Any]:
     with runtime.processes.rank0_first():  # rank 0 may have to download
         train, val, test = DATASETS[args.dataset](args)
     # {% endif %}
-    return (
-        get_loader(args, runtime, train, "train"),
-        get_loader(args, runtime, val, "val"),
-        get_loader(args, runtime, test, "test"),
-    )
+    train_loader = get_loader(args, runtime, train, "train")
+    val_loader = get_loader(args, runtime, val, "val")
+    return train_loader, val_loader, get_loader(args, runtime, test, "test")
 
 
-def get_loader(
-    args: Namespace, runtime: Runtime, dataset: Any, split: str
-) -> Loader | StreamLoader:
+def get_loader(args: Namespace, runtime: Runtime, dataset: Any, split: str) -> AnyLoader:
     """Return the loader of a data set with or without a length."""
     if isinstance(dataset, IterableDataset):
         return StreamLoader(args, runtime, dataset, split)
     return Loader(args, runtime, dataset, split)
 
 
-def get_train_state(
-    args: Namespace, runtime: Runtime, train_loader: Loader | StreamLoader
-) -> TrainState:
+def get_train_state(args: Namespace, runtime: Runtime, train_loader: AnyLoader) -> TrainState:
     """Return the model, its average, the optimizer, the schedule and the gradient scaler."""
     model, model_config = get_model(args, train_loader.info)
     ema_model = deepcopy(model).requires_grad_(False) if args.ema else None
@@ -422,9 +296,7 @@ def get_checkpoint(runtime: Runtime, run_dir: Path) -> Checkpoint:
     return Checkpoint(runtime, run_dir)
 
 
-def get_logger(
-    args: Namespace, runtime: Runtime, run_dir: Path, metrics: MetricCollection
-) -> Logger:
+def get_logger(args: Namespace, runtime: Runtime, run_dir: Path, metrics: Metrics) -> Logger:
     """Return the logger. Raises UserError if --monitor names no metric."""
     directions = get_directions(metrics)
     if args.monitor not in directions:
@@ -432,7 +304,7 @@ def get_logger(
     return Logger(args, runtime, run_dir, directions)
 
 
-def get_directions(metrics: MetricCollection) -> dict[str, bool]:
+def get_directions(metrics: Metrics) -> dict[str, bool]:
     """Return whether a higher value is better, for each metric that --monitor may name."""
     directions = {"loss": False}
     for name, metric in metrics.items():
@@ -446,27 +318,24 @@ def should_stop_early(args: Namespace, state: TrainState) -> bool:
     return args.patience > 0 and state.epoch - state.best_epoch >= args.patience
 
 
-def end_epoch(
-    args: Namespace, state: TrainState, metrics: MetricCollection, val: dict[str, float]
-) -> bool:
+def end_epoch(args: Namespace, state: TrainState, metrics: Metrics, val: dict[str, float]) -> bool:
     """Count the epoch, and return whether it is the best one so far."""
     state.epoch += 1
     value = val[args.monitor]
-    if get_directions(metrics)[args.monitor]:
-        is_best = state.best_value is None or value > state.best_value
-    else:
-        is_best = state.best_value is None or value < state.best_value
-    is_best = is_best and math.isfinite(value)
-    if is_best:
-        state.best_epoch, state.best_value = state.epoch, value
-    return is_best
+    sign = 1 if get_directions(metrics)[args.monitor] else -1
+    is_best = state.best_value is None or sign * value > sign * state.best_value
+    if not is_best or not math.isfinite(value):
+        return False
+    state.best_epoch = state.epoch
+    state.best_value = value
+    return True
 
 
 def train_one_epoch(
     args: Namespace,
     runtime: Runtime,
     state: TrainState,
-    loader: Loader | StreamLoader,
+    loader: AnyLoader,
     objective: Objective,
     logger: Logger,
     checkpoint: Checkpoint,
@@ -540,11 +409,7 @@ def update_ema(args: Namespace, state: TrainState) -> None:
 
 @torch.no_grad()
 def evaluate(
-    runtime: Runtime,
-    model: nn.Module,
-    loader: Loader | StreamLoader,
-    objective: Objective,
-    metrics: MetricCollection,
+    runtime: Runtime, model: nn.Module, loader: AnyLoader, objective: Objective, metrics: Metrics
 ) -> dict[str, float]:
     """Return the means of the objective's scalars and the metrics, each sample counted once."""
     model.eval()

@@ -1,12 +1,4 @@
-group.add_argument(
-    "--sync-batch-norm",
-    action=BooleanOptionalAction,
-    default=False,
-    help="compute the statistics of batch norm over all GPUs",
-)
-group.add_argument(
-    "--dist-timeout",
-    type=number(float),
-    default=600.0,
-    help="seconds to wait for another process before the job fails",
-)
+help = "compute the statistics of batch norm over all GPUs"
+add("--sync-batch-norm", action=switch, default=False, help=help)
+help = "seconds to wait for another process before the job fails"
+add("--dist-timeout", type=number(float), default=600.0, help=help)

@@ -19,10 +19,10 @@ from .sharded import read_shards, shard_like
 
 
 def place_model(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Module:
-    """Return the model on the device, sharded, with synchronized batch norm if --sync-batch-norm asks for it.
+    """Return the model sharded on the devices, its batch norm synchronized if that is asked for.
 
     The weights of each block of BLOCKS in models.py are gathered just before it computes, in the
-    chosen precision. Gradients are summed in fp32.
+    chosen precision. Gradients are averaged in fp32.
     """
     from torch.distributed.device_mesh import init_device_mesh  # slow to import
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
@@ -78,7 +78,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def set_gradient_sync(model: nn.Module, enabled: bool) -> None:
-    """Average the gradients of the next backward pass over the processes, or only accumulate them."""
+    """Let the next backward pass average gradients over the processes, or only accumulate."""
     module: Any = unwrap(model)
     if hasattr(module, "set_requires_gradient_sync"):  # sharded
         module.set_requires_gradient_sync(enabled)
@@ -92,9 +92,9 @@ def sync_buffers(runtime: Runtime, model: nn.Module) -> None:
 
 
 def get_state_dict(state: Any) -> dict[str, Any]:
-    """Return the fields of a TrainState: the state_dict of those that have one, the others as they are.
+    """Return the fields of a TrainState, by their state_dict if they have one; tensors are sharded.
 
-    Its tensors are sharded. A module that two fields share has the same state_dict in both.
+    If two fields share a module, they share its state_dict.
     """
     saved: dict[str, Any] = {}
     modules: dict[nn.Module, dict[str, Any]] = {}
@@ -114,7 +114,8 @@ def set_state_dict(state: Any, saved: dict[str, Any]) -> None:
     """Load the fields of a TrainState from whole tensors, or from shards."""
     parts: dict[str, Any] = {}
     for field in fields(state):
-        value, part = getattr(state, field.name), saved[field.name]
+        value = getattr(state, field.name)
+        part = saved[field.name]
         if isinstance(value, nn.Module):
             part = shard_weights(unwrap(value), part)
         elif isinstance(value, Optimizer):
@@ -153,7 +154,9 @@ def shard_optimizer_state(optimizer: Optimizer, saved: dict[str, Any]) -> dict[s
     parameters: list[Tensor] = []
     for group in optimizer.param_groups:
         parameters.extend(group["params"])
-    states = {}
+    states: dict[int, dict[str, Any]] = {}
     for index, values in saved["state"].items():
-        states[index] = {name: shard_like(parameters[index], value) for name, value in values.items()}
+        states[index] = {}
+        for name, value in values.items():
+            states[index][name] = shard_like(parameters[index], value)
     return {**saved, "state": states}

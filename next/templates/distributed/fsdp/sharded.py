@@ -211,9 +211,10 @@ class ShardWriter:
                 if is_sharded(tensor):
                     tensors[path] = tensor
         rest = map_parts(copy_rest, saved)
-        pending = dcp.async_save(tensors, checkpoint_id=self.folder / name, process_group=self.group)
+        folder = self.folder / name
+        pending = dcp.async_save(tensors, checkpoint_id=folder, process_group=self.group)
         write_rest = partial(write, rest, is_best)
-        self.writing = self.thread.submit(self.complete, pending, name, rest, write_rest)
+        self.writing = self.thread.submit(self.complete, pending, folder, rest, write_rest)
         if self.processes.stopping:
             self.finish()
 
@@ -229,11 +230,10 @@ class ShardWriter:
         raise_on_all_ranks("" if is_finite else advice)
 
     def complete(
-        self, pending: Any, name: str, rest: dict[str, Any], write_rest: Callable[[], None]
+        self, pending: Any, folder: Path, rest: dict[str, Any], write_rest: Callable[[], None]
     ) -> None:
         """Wait for the shards, collect their digests, and write the checkpoint on rank 0."""
         pending.result()
-        folder = self.folder / name
         digests = {}
         for path in folder.glob(f"__{self.processes.rank}_*"):
             digests[path.name] = get_digest(path)
@@ -244,7 +244,7 @@ class ShardWriter:
         digests[".metadata"] = get_digest(folder / ".metadata")
         for others in gathered:
             digests.update(others)
-        rest["shards"] = {"name": name, "digests": digests}
+        rest["shards"] = {"name": folder.name, "digests": digests}
         flush_folder(folder)
         write_rest()
         self.remove_strays()
@@ -274,7 +274,8 @@ class ShardWriter:
         if isinstance(error, UserError):
             message = str(error)
         elif error is not None:
-            message = f"cannot write shards to {self.folder}: {first_line(error, last=True)}"
+            reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+            message = f"cannot write shards to {self.folder}: {reason}"
         raise_on_all_ranks(message)
 
     def close(self) -> None:

@@ -14,13 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from .engine.images import (
-    Images,
-    find_image_splits,
-    load_digits,
-    load_torchvision,
-    read_image,
-)
+from .engine.images import Images, find_image_splits, load_digits, load_torchvision, read_image
 from .engine.loader import InMemory
 
 Splits = tuple[Any, Any, Any]  # train, val, test; `info` of each describes the images
@@ -43,10 +37,8 @@ def augment(batch: tuple[Tensor, ...], noise: Tensor, *, flip: bool) -> tuple[Te
     return images, labels
 
 
-def in_memory(
-    args: Namespace, splits: tuple[Images, Images, Images], classes: list[str], flip: bool = False
-) -> Splits:
-    """Return splits in memory, normalized by the mean and the deviation of the training images."""
+def normalize(splits: Any, classes: list[str]) -> tuple[list[Images], dict[str, Any]]:
+    """Return splits with images normalized by those of the first split, and what describes them."""
     images = splits[0][0].float() / 255
     std, mean = torch.std_mean(images, dim=(0, 2, 3), keepdim=True)
     info = {
@@ -56,46 +48,40 @@ def in_memory(
         "mean": mean[0],
         "std": std[0],
     }
-    train, val, test = [((images / 255 - mean) / std, labels) for images, labels in splits]
-    augmented = partial(augment, flip=flip) if args.augment else None
-    return (
-        InMemory(*train, info=info, augment=augmented),
-        InMemory(*val, info=info),
-        InMemory(*test, info=info),
-    )
+    return [((images / 255 - mean) / std, labels) for images, labels in splits], info
 
 
 def digits(args: Namespace) -> Splits:
     """Return 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, split 3:1:1."""
-    return in_memory(args, load_digits(), classes=list("0123456789"))
+    (train, val, test), info = normalize(load_digits(), classes=list("0123456789"))
+    augmented = partial(augment, flip=False) if args.augment else None
+    train_set = InMemory(*train, info=info, augment=augmented)
+    return train_set, InMemory(*val, info=info), InMemory(*test, info=info)
 
 
 def torchvision_dataset(dataset: Callable[..., Any], args: Namespace, flip: bool = False) -> Splits:
     """Return one of torchvision's data sets; a tenth of its training images validates."""
     splits, classes = load_torchvision(args, dataset)
-    return in_memory(args, splits, classes, flip)
+    (train, val, test), info = normalize(splits, classes)
+    augmented = partial(augment, flip=flip) if args.augment else None
+    train_set = InMemory(*train, info=info, augment=augmented)
+    return train_set, InMemory(*val, info=info), InMemory(*test, info=info)
 
 
 class ImageFiles(Dataset):
     """Images that are read from their files when they are needed."""
 
-    def __init__(
-        self,
-        samples: list[tuple[Path, str]],
-        transform: Callable[[Any], Tensor],
-        info: dict[str, Any],
-    ):
+    def __init__(self, samples: list[tuple[Path, str]], transform: Any, info: dict[str, Any]):
         self.samples = samples
         self.transform = transform
         self.info = info
-        self.labels = {name: number for number, name in enumerate(info["classes"])}
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         path, name = self.samples[index]
-        return self.transform(read_image(path)), self.labels[name]
+        return self.transform(read_image(path)), self.info["classes"].index(name)
 
 
 def image_folder(args: Namespace) -> Splits:
@@ -121,11 +107,8 @@ def image_folder(args: Namespace) -> Splits:
     if args.augment:
         crop = v2.RandomResizedCrop(size, (0.35, 1.0))
         augmented = v2.Compose([crop, v2.RandomHorizontalFlip(), *to_tensor])
-    return (
-        ImageFiles(splits[0], augmented, info),
-        ImageFiles(splits[1], plain, info),
-        ImageFiles(splits[2], plain, info),
-    )
+    train = ImageFiles(splits[0], augmented, info)
+    return train, ImageFiles(splits[1], plain, info), ImageFiles(splits[2], plain, info)
 
 
 DATASETS: dict[str, Callable[[Namespace], Splits]] = {

@@ -37,8 +37,10 @@ def make_figures(
         axes.set_title(title, fontsize=8, color=color)
 
     counts = metrics["confusion_matrix"].compute().cpu()
-    confusion = draw_confusion(counts, info["classes"], loader.split)
-    return {"predictions": figure, "confusion_matrix": confusion}
+    return {
+        "predictions": figure,
+        "confusion_matrix": draw_confusion(counts, info["classes"], loader.split),
+    }
 
 
 # {% include "shared/confusion_matrix.py" %}

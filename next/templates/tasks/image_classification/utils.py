@@ -15,7 +15,7 @@ from .engine.runtime import Runtime
 from .models import MODELS, PRETRAINED
 
 if TYPE_CHECKING:
-    from torchmetrics import MetricCollection
+    from torchmetrics import MetricCollection as Metrics
 
 Objective = Callable[[nn.Module, Any], dict[str, Any]]
 
@@ -23,36 +23,19 @@ Objective = Callable[[nn.Module, Any], dict[str, Any]]
 # {% endif %}
 def add_task_options(parser: ArgumentParser) -> None:
     """Add the options of the model, the data and the loss."""
-    group = parser.add_argument_group("task")
-    group.add_argument("--model", choices=MODELS, default="cnn", help="model to train")
-    group.add_argument("--dataset", choices=DATASETS, default="digits", help="data set to train on")
-    group.add_argument(
-        "--data-dir", type=Path, default="data", help="directory of data sets that are not built in"
-    )
-    group.add_argument(
-        "--image-size",
-        type=number(int, 8),
-        default=64,
-        help="width and height in pixels to which the images of image_folder are resized",
-    )
-    group.add_argument(
-        "--augment",
-        action=BooleanOptionalAction,
-        default=True,
-        help="augment the training images at random",
-    )
-    group.add_argument(
-        "--pretrained",
-        action=BooleanOptionalAction,
-        default=False,
-        help="start from torchvision's ImageNet weights, which are downloaded",
-    )
-    group.add_argument(
-        "--label-smoothing",
-        type=number(float, below=1),
-        default=0.1,
-        help="label smoothing of the training loss",
-    )
+    add = parser.add_argument_group("task").add_argument
+    switch = BooleanOptionalAction
+    add("--model", choices=MODELS, default="cnn", help="model to train")
+    add("--dataset", choices=DATASETS, default="digits", help="data set to train on")
+    help = "directory of data sets that are not built in"
+    add("--data-dir", type=Path, default="data", help=help)
+    help = "pixels to which the sides of the images in an image_folder are resized"
+    add("--image-size", type=number(int, 8), default=64, help=help)
+    add("--augment", action=switch, default=True, help="augment the training images at random")
+    help = "start from torchvision's ImageNet weights, which are downloaded"
+    add("--pretrained", action=switch, default=False, help=help)
+    help = "label smoothing of the training loss"
+    add("--label-smoothing", type=number(float, below=1), default=0.1, help=help)
 
 
 def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +73,7 @@ def get_objective(args: Namespace) -> Objective:
     return objective
 
 
-def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> MetricCollection:
+def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> Metrics:
     """Return the metrics of an evaluation: accuracy, and the confusion matrix for its figure."""
     from torchmetrics import MetricCollection
     from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix

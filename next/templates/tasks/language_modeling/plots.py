@@ -74,13 +74,14 @@ def draw_surprise(bits: Tensor, targets: list[list[int]], vocabulary: list[str])
     axes = grid[0, 0]
     bits = bits[:, -columns:]
     image = axes.imshow(bits.numpy(), cmap="Oranges", vmin=0, vmax=12, aspect="auto")
-    figure.colorbar(image, label="surprise: -log2 of its probability (bits)", extend="max", pad=0.01, aspect=40)
+    label = "surprise: -log2 of the probability (bits)"
+    figure.colorbar(image, label=label, extend="max", pad=0.01, aspect=40)
     style = {"family": "monospace", "fontsize": 8, "ha": "center", "va": "center"}
     for row, window in enumerate(texts):
         for column, text in enumerate(window[-columns:]):
             color = "white" if bits[row, column] > 8 else "black"
-            label = axes.text(column, row, text, color=color, clip_on=True, **style)
-            label.set_in_layout(False)  # all are inside the axes; saves time
+            cell = axes.text(column, row, text, color=color, clip_on=True, **style)
+            cell.set_in_layout(False)  # all are inside the axes; saves time
     return figure
 
 

@@ -15,52 +15,29 @@ from .engine.runtime import Runtime
 from .models import MODELS
 
 if TYPE_CHECKING:
-    from torchmetrics import MetricCollection
+    from torchmetrics import MetricCollection as Metrics
 
 Objective = Callable[[nn.Module, Any], dict[str, Any]]
 
 
 # {% endif %}
 def add_task_options(parser: ArgumentParser) -> None:
-    """Add the options of the model, the data and the loss."""
-    group = parser.add_argument_group("task")
-    group.add_argument("--model", choices=MODELS, default="gpt", help="model to train")
-    group.add_argument(
-        "--dataset", choices=DATASETS, default="asyncio", help="data set to train on"
-    )
-    group.add_argument(
-        "--data-dir",
-        type=Path,
-        default="data",
-        help="text file, or directory with text files, of --dataset text",
-    )
-    group.add_argument(
-        "--context",
-        type=number(int, 2),
-        default=64,
-        help="number of tokens in a window, the most that the model sees at once",
-    )
-    group.add_argument(
-        "--width",
-        type=number(int, 32),
-        default=64,
-        help="number of features of a token, a multiple of 32 (the size of an attention head)",
-    )
-    group.add_argument(
-        "--layers",
-        type=number(int, 1),
-        default=2,
-        help="number of transformer blocks or LSTM layers",
-    )
-    group.add_argument(
-        "--dropout", type=number(float, below=1), default=0.0, help="dropout in training"
-    )
-    group.add_argument(
-        "--augment",
-        action=BooleanOptionalAction,
-        default=True,
-        help="cut the training windows at other positions in every epoch",
-    )
+    """Add the options of the model and the data."""
+    add = parser.add_argument_group("task").add_argument
+    add("--model", choices=MODELS, default="gpt", help="model to train")
+    add("--dataset", choices=DATASETS, default="asyncio", help="data set to train on")
+    help = "text file of --dataset text, or directory of text files"
+    add("--data-dir", type=Path, default="data", help=help)
+    help = "number of tokens in a window, the most that the model sees at once"
+    add("--context", type=number(int, 2), default=64, help=help)
+    help = "number of features of a token, a multiple of 32 (the size of an attention head)"
+    add("--width", type=number(int, 32), default=64, help=help)
+    help = "number of transformer blocks, or of LSTM layers"
+    add("--layers", type=number(int, 1), default=2, help=help)
+    help = "share of the features that are dropped in training (dropout)"
+    add("--dropout", type=number(float, below=1), default=0.0, help=help)
+    help = "cut the training windows at other positions in every epoch"
+    add("--augment", action=BooleanOptionalAction, default=True, help=help)
 
 
 def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +72,7 @@ def get_objective(args: Namespace) -> Objective:
     return objective
 
 
-def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> MetricCollection:
+def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> Metrics:
     """Return the metrics of an evaluation: perplexity per token, and bits per character."""
     from torchmetrics import MetricCollection
     from torchmetrics.text import Perplexity

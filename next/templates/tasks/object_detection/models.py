@@ -21,6 +21,7 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.models.detection.backbone_utils import BackboneWithFPN, resnet_fpn_backbone
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.ssdlite import SSDLiteFeatureExtractorMobileNet, SSDLiteHead
+from torchvision.models.detection.transform import resize_boxes
 from torchvision.models.mobilenetv3 import InvertedResidual
 from torchvision.models.resnet import Bottleneck
 from torchvision.ops import FrozenBatchNorm2d, box_iou
@@ -127,7 +128,7 @@ class CenterNet(nn.Module):
         return losses, center_detections(heatmap, predicted)
 
     def decode(self, outputs: Tensor) -> Tensor:
-        """Return the box that each cell predicts: x1, y1, x2, y2 in pixels, (batch, 4, rows, columns)."""
+        """Return the predicted x1, y1, x2, y2 in pixels, (batch, 4, rows, columns)."""
         distances = STRIDE * (outputs + 1).clamp(max=8).exp()  # from the middle of the cell
         left, top, right, bottom = distances.unbind(dim=1)
         rows, columns = outputs.shape[2:]
@@ -192,7 +193,7 @@ def center_detections(
 
 
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:  # (..., 4), (..., 4)
-    """Return intersection over union, less the share of the hull of both boxes that neither fills."""
+    """Return the intersection over union, less the share of the hull that neither box fills."""
     top_left = torch.maximum(a[..., :2], b[..., :2])
     intersection = (torch.minimum(a[..., 2:], b[..., 2:]) - top_left).clamp(min=0).prod(dim=-1)
     hull_top_left = torch.minimum(a[..., :2], b[..., :2])
@@ -233,9 +234,8 @@ class TorchvisionDetector(nn.Module):
             if isinstance(self.detector, FasterRCNN):
                 detect = self.two_stages
             terms, detections = detect(inputs, maps, targets or [])
-        sizes = [images.shape[2:]] * len(detections)
-        detections = self.detector.transform.postprocess(detections, inputs.image_sizes, sizes)
-        for found in detections:
+        for found, size in zip(detections, inputs.image_sizes, strict=False):
+            found["boxes"] = resize_boxes(found["boxes"], size, images.shape[2:])
             found["labels"] = found["labels"] - 1
         losses = {}
         for name in terms[0] if terms else ():
@@ -245,7 +245,7 @@ class TorchvisionDetector(nn.Module):
     def one_stage(
         self, inputs: ImageList, maps: Tensors, targets: list[Tensors]
     ) -> tuple[list, list]:
-        """Return the losses of each image and, in evaluation, the detections of RetinaNet or SSD."""
+        """Return each image's losses and, in evaluation, the detections of RetinaNet or SSD."""
         detector = self.detector
         is_retinanet = isinstance(detector, RetinaNet)
         outputs = detector.head(list(maps.values()))
@@ -269,7 +269,7 @@ class TorchvisionDetector(nn.Module):
     def two_stages(
         self, inputs: ImageList, maps: Tensors, targets: list[Tensors]
     ) -> tuple[list, list]:
-        """Return the losses of each image and, in evaluation, the detections of Faster R-CNN."""
+        """Return each image's losses and, in evaluation, the detections of Faster R-CNN."""
         rpn = self.detector.rpn
         heads = self.detector.roi_heads
         sizes = inputs.image_sizes

@@ -39,7 +39,7 @@ def draw_shapes(count: int, size: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def get_hidden_shares(boxes: Tensor, box: Tensor) -> Tensor:
-    """Return the share of each box (count, most, 4) that is under `box` (count, 4): (count, most)."""
+    """Return the share of each of `boxes` (count, most, 4) that is under `box` (count, 4)."""
     top_left = torch.maximum(box[:, None, :2], boxes[..., :2])
     overlap = (torch.minimum(box[:, None, 2:], boxes[..., 2:]) - top_left).clamp(min=0).prod(dim=2)
     return overlap / (boxes[..., 2:] - boxes[..., :2]).prod(dim=2).clamp(min=1)

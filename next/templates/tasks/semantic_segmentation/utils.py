@@ -15,7 +15,7 @@ from .engine.runtime import Runtime
 from .models import MODELS, PRETRAINED
 
 if TYPE_CHECKING:
-    from torchmetrics import MetricCollection
+    from torchmetrics import MetricCollection as Metrics
 
 Objective = Callable[[nn.Module, Any], dict[str, Any]]
 
@@ -23,30 +23,18 @@ Objective = Callable[[nn.Module, Any], dict[str, Any]]
 # {% endif %}
 def add_task_options(parser: ArgumentParser) -> None:
     """Add the options of the model and the data."""
-    group = parser.add_argument_group("task")
-    group.add_argument("--model", choices=MODELS, default="unet", help="model to train")
-    group.add_argument("--dataset", choices=DATASETS, default="shapes", help="data set to train on")
-    group.add_argument(
-        "--data-dir", type=Path, default="data", help="directory of data sets that are not built in"
-    )
-    group.add_argument(
-        "--image-size",
-        type=number(int, 16),
-        default=256,
-        help="width and height in pixels of the squares that images from files are fitted into",
-    )
-    group.add_argument(
-        "--augment",
-        action=BooleanOptionalAction,
-        default=True,
-        help="augment the training images and their masks at random",
-    )
-    group.add_argument(
-        "--pretrained",
-        action=BooleanOptionalAction,
-        default=False,
-        help="start from torchvision's weights for COCO, which are downloaded",
-    )
+    add = parser.add_argument_group("task").add_argument
+    switch = BooleanOptionalAction
+    add("--model", choices=MODELS, default="unet", help="model to train")
+    add("--dataset", choices=DATASETS, default="shapes", help="data set to train on")
+    help = "directory of data sets that are not built in"
+    add("--data-dir", type=Path, default="data", help=help)
+    help = "pixels of the sides of the squares that images from files are fitted into"
+    add("--image-size", type=number(int, 16), default=256, help=help)
+    help = "augment the training images and their masks at random"
+    add("--augment", action=switch, default=True, help=help)
+    help = "start from torchvision's weights for COCO, which are downloaded"
+    add("--pretrained", action=switch, default=False, help=help)
 
 
 def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +71,7 @@ def get_objective(args: Namespace) -> Objective:
     return objective
 
 
-def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> MetricCollection:
+def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> Metrics:
     """Return the metrics of an evaluation, over the pixels of all samples together.
 
     `mean_iou` is the mean over classes of intersection over union (Everingham et al. 2010, section

@@ -13,7 +13,7 @@ from .engine.runtime import Runtime
 from .models import MODELS
 
 if TYPE_CHECKING:
-    from torchmetrics import MetricCollection
+    from torchmetrics import MetricCollection as Metrics
 
 Objective = Callable[[nn.Module, Any], dict[str, Any]]
 
@@ -21,29 +21,17 @@ Objective = Callable[[nn.Module, Any], dict[str, Any]]
 # {% endif %}
 def add_task_options(parser: ArgumentParser) -> None:
     """Add the options of the model and the data."""
-    group = parser.add_argument_group("task")
-    group.add_argument("--model", choices=MODELS, default="mlp", help="model to train")
-    group.add_argument(
-        "--dataset", choices=DATASETS, default="diabetes", help="data set to train on"
-    )
-    group.add_argument(
-        "--data-dir",
-        type=Path,
-        default="data",
-        help="CSV file, or directory with train.csv, val.csv and test.csv, of --dataset csv",
-    )
-    group.add_argument(
-        "--target", metavar="COLUMN", help="column of the CSV files that is predicted"
-    )
-    group.add_argument(
-        "--categorical",
-        default="",
-        metavar="A,B",
-        help="columns of numbers that are categories, such as postal codes",
-    )
-    group.add_argument(
-        "--dropout", type=number(float, below=1), default=0.1, help="dropout in training"
-    )
+    add = parser.add_argument_group("task").add_argument
+    add("--model", choices=MODELS, default="mlp", help="model to train")
+    add("--dataset", choices=DATASETS, default="diabetes", help="data set to train on")
+    help = "CSV file of --dataset csv, or directory of train.csv, val.csv and test.csv"
+    add("--data-dir", type=Path, default="data", help=help)
+    help = "column of the CSV files that is predicted; all others are inputs"
+    add("--target", metavar="COLUMN", help=help)
+    help = "columns of numbers that are categories, such as postal codes"
+    add("--categorical", default="", metavar="A,B", help=help)
+    help = "share of the features that are dropped in training (dropout)"
+    add("--dropout", type=number(float, below=1), default=0.1, help=help)
 
 
 def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +54,7 @@ def get_objective(args: Namespace) -> Objective:
     return objective
 
 
-def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> MetricCollection:
+def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> Metrics:
     """Return the metrics of an evaluation: R2, and the errors MAE and RMSE in the target's unit."""
     from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection, R2Score
 

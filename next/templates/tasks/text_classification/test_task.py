@@ -63,7 +63,7 @@ def test_training_smooths_labels_and_returns_nothing_for_metrics() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_every_model_learns_from_words_and_not_from_padding(name: str, padding: int) -> None:
     torch.manual_seed(0)
-    model = MODELS[name](vocabulary_size=20, length=6, num_classes=3, padding=padding)
+    model = MODELS[name](vocabulary_size=20, length=6, num_classes=3, padding=padding).eval()
     end = [padding] * 3
     tokens = torch.tensor([[5, 3, 9, *end], [5, 3, 8, *end], [7, 7, 7, 7, 7, 7]])
     tokens = tokens.to(torch.int32)
@@ -77,7 +77,7 @@ def test_every_model_learns_from_words_and_not_from_padding(name: str, padding: 
         gradients[key] = parameter.grad
     assert not gradients["words.weight"][padding].any()
     with torch.no_grad():
-        shorter = model.eval()(tokens[:2, :3])
+        shorter = model(tokens[:2, :3])
     torch.testing.assert_close(shorter, logits[:2].detach())
 
 

@@ -14,7 +14,7 @@ from .engine.runtime import Runtime
 from .models import MODELS
 
 if TYPE_CHECKING:
-    from torchmetrics import MetricCollection
+    from torchmetrics import MetricCollection as Metrics
 
 Objective = Callable[[nn.Module, Any], dict[str, Any]]
 
@@ -22,42 +22,21 @@ Objective = Callable[[nn.Module, Any], dict[str, Any]]
 # {% endif %}
 def add_task_options(parser: ArgumentParser) -> None:
     """Add the options of the model, the data and the loss."""
-    group = parser.add_argument_group("task")
-    group.add_argument("--model", choices=MODELS, default="transformer", help="model to train")
-    group.add_argument(
-        "--dataset", choices=DATASETS, default="docstrings", help="data set to train on"
-    )
-    group.add_argument(
-        "--data-dir", type=Path, default="data", help="directory of data sets that are not built in"
-    )
-    group.add_argument(
-        "--text-column",
-        default="text",
-        help="column of the texts in own files: its name, or its number if there is no header",
-    )
-    group.add_argument(
-        "--label-column",
-        default="label",
-        help="column of the classes in own files: its name, or its number",
-    )
-    group.add_argument(
-        "--max-length",
-        type=number(int, 1),
-        default=64,
-        help="number of words of a text that are read; the rest is cut off",
-    )
-    group.add_argument(
-        "--augment",
-        action=BooleanOptionalAction,
-        default=True,
-        help="hide a fifth of the words of the training texts at random",
-    )
-    group.add_argument(
-        "--label-smoothing",
-        type=number(float, below=1),
-        default=0.1,
-        help="label smoothing of the training loss",
-    )
+    add = parser.add_argument_group("task").add_argument
+    add("--model", choices=MODELS, default="transformer", help="model to train")
+    add("--dataset", choices=DATASETS, default="docstrings", help="data set to train on")
+    help = "directory of data sets that are not built in"
+    add("--data-dir", type=Path, default="data", help=help)
+    help = "column of the texts in own files: its name, or its number if there is no header"
+    add("--text-column", default="text", help=help)
+    help = "column of the classes in own files: its name, or its number if there is no header"
+    add("--label-column", default="label", help=help)
+    help = "number of words that are read of a text; the rest is cut off"
+    add("--max-length", type=number(int, 1), default=64, help=help)
+    help = "hide a fifth of the words of the training texts at random"
+    add("--augment", action=BooleanOptionalAction, default=True, help=help)
+    help = "label smoothing of the training loss"
+    add("--label-smoothing", type=number(float, below=1), default=0.1, help=help)
 
 
 def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]:
@@ -90,7 +69,7 @@ def get_objective(args: Namespace) -> Objective:
     return objective
 
 
-def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> MetricCollection:
+def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> Metrics:
     """Return the metrics of an evaluation: accuracy, macro F1, and a confusion matrix to draw."""
     from torchmetrics import MetricCollection
     from torchmetrics.classification import (

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from {{ cookiecutter.project_slug }}.datasets import DATASETS, as_time
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
 from {{ cookiecutter.project_slug }}.engine.runtime import start

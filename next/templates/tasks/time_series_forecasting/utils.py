@@ -13,7 +13,7 @@ from .engine.runtime import Runtime
 from .models import MODELS
 
 if TYPE_CHECKING:
-    from torchmetrics import MetricCollection
+    from torchmetrics import MetricCollection as Metrics
 
 Objective = Callable[[nn.Module, Any], dict[str, Any]]
 
@@ -21,32 +21,17 @@ Objective = Callable[[nn.Module, Any], dict[str, Any]]
 # {% endif %}
 def add_task_options(parser: ArgumentParser) -> None:
     """Add the options of the model and the data."""
-    group = parser.add_argument_group("task")
-    group.add_argument("--model", choices=MODELS, default="dlinear", help="model to train")
-    group.add_argument(
-        "--dataset", choices=DATASETS, default="seasons", help="data set to train on"
-    )
-    group.add_argument(
-        "--data-dir", type=Path, default="data", help="CSV file of own data, or its directory"
-    )
-    group.add_argument(
-        "--context",
-        type=number(int, 2),
-        default=336,
-        help="number of known time steps that a forecast is made from",
-    )
-    group.add_argument(
-        "--horizon",
-        type=number(int, 1),
-        default=96,
-        help="number of time steps that are forecast",
-    )
-    group.add_argument(
-        "--rows",
-        type=number(int),
-        default=0,
-        help="number of rows to take from the start of the CSV file; 0: all",
-    )
+    add = parser.add_argument_group("task").add_argument
+    add("--model", choices=MODELS, default="dlinear", help="model to train")
+    add("--dataset", choices=DATASETS, default="seasons", help="data set to train on")
+    help = "CSV file of own data, or its directory"
+    add("--data-dir", type=Path, default="data", help=help)
+    help = "number of known time steps that a forecast is made from"
+    add("--context", type=number(int, 2), default=336, help=help)
+    help = "number of time steps that are forecast"
+    add("--horizon", type=number(int, 1), default=96, help=help)
+    help = "number of rows to take from the start of the CSV file; 0: all"
+    add("--rows", type=number(int), default=0, help=help)
 
 
 def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]:
@@ -73,7 +58,7 @@ def get_objective(args: Namespace) -> Objective:
     return objective
 
 
-def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> MetricCollection:
+def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> Metrics:
     """Return the metrics of an evaluation: MSE and MAE of standardized data, as in papers."""
     from torchmetrics import MeanAbsoluteError, MeanSquaredError, MetricCollection
 

@@ -21,6 +21,9 @@ from .files import replacing, write_text
 from .logger import Logger
 from .options import to_save
 from .runtime import Runtime
+# {% if cookiecutter.distributed == "fsdp" %}
+from .sharded import ShardWriter, gather_tensors, locate_shards, verify_shards
+# {% endif %}
 
 
 def create_run_dir(args: Namespace, resources: contextlib.ExitStack) -> Path:
@@ -41,7 +44,8 @@ def create_run_dir(args: Namespace, resources: contextlib.ExitStack) -> Path:
             )
         if new:
             resources.callback(forget_failed_start, run_dir)
-        (run_dir / "checkpoints").mkdir(exist_ok=True)
+        if not args.evaluate:  # a run to resume has this folder
+            (run_dir / "checkpoints").mkdir(exist_ok=True)
         for folder in (run_dir, run_dir / "checkpoints"):
             for partial in folder.glob("*.tmp.*"):  # of a run that was killed
                 partial.unlink()
@@ -90,7 +94,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         with zipfile.ZipFile(path) as archive:  # torch.load itself accepts flipped bits
             damaged = archive.testzip()
         if damaged is None:
+            # {% if cookiecutter.distributed == "fsdp" %}
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            locate_shards(saved, path)
+            return saved
+            # {% else %}
             return torch.load(path, map_location="cpu", weights_only=True)
+            # {% endif %}
     except (FileNotFoundError, PermissionError) as error:
         raise UserError(f"cannot read the checkpoint {path}: {error.strerror}") from None
     except (OSError, EOFError, KeyError, RuntimeError, UnpicklingError, ValueError):
@@ -114,6 +124,9 @@ class Checkpoint:
     def __init__(self, runtime: Runtime, run_dir: Path):
         self.runtime = runtime
         self.folder = run_dir / "checkpoints"
+        # {% if cookiecutter.distributed == "fsdp" %}
+        self.shard_writer = ShardWriter(runtime.processes, self.folder)
+        # {% endif %}
 
     def save(self, state: Any, logger: Logger, is_best: bool = False) -> None:
         """Save the state as last.pt, and as best.pt if it is the best one."""
@@ -125,7 +138,18 @@ class Checkpoint:
         self.write(saved, is_best)
         # {% else %}
         saved["random"] = self.runtime.processes.gather(self.runtime.get_random_state())
-        self.runtime.processes.run_on_rank0(self.write, saved, is_best)
+        # {% endif %}
+        # {% if cookiecutter.distributed == "fsdp" %}
+        if self.runtime.processes.sharded_checkpoints:
+            self.shard_writer.save(saved, self.write, is_best)
+            return
+        self.shard_writer.finish()
+        saved = gather_tensors(saved)
+        # {% endif %}
+        # {% if cookiecutter.distributed != "none" %}
+        with self.runtime.processes.rank0_first():
+            if self.runtime.processes.rank == 0:
+                self.write(saved, is_best)
         # {% endif %}
 
     def write(self, saved: dict[str, Any], is_best: bool) -> None:
@@ -163,8 +187,14 @@ class Checkpoint:
                 # {% else %}
                 saved = self.runtime.processes.run_on_rank0(read_checkpoint, path)
                 # {% endif %}
+                # {% if cookiecutter.distributed == "fsdp" %}
+                verify_shards(saved)
+                # {% endif %}
                 break
             except UserError as error:
+                # {% if cookiecutter.distributed == "fsdp" %}
+                saved = None
+                # {% endif %}
                 logger.warn(str(error))
         if saved is None:
             raise UserError(
@@ -188,6 +218,9 @@ class Checkpoint:
 
     def load_best(self, model: nn.Module) -> None:
         """Load the weights of the best epoch, or of the last one if no metric was finite."""
+        # {% if cookiecutter.distributed == "fsdp" %}
+        self.shard_writer.finish()
+        # {% endif %}
         path = self.folder / "best.pt"
         if not path.exists():
             path = self.folder / "last.pt"
@@ -227,6 +260,10 @@ def check_finite(saved: dict[str, Any]) -> None:
     for part in saved.values():
         values = part.values() if isinstance(part, dict) else ()
         for tensor in values:
+            # {% if cookiecutter.distributed == "fsdp" %}
+            if isinstance(tensor, Tensor) and tensor.is_meta:  # was checked as shards
+                continue
+            # {% endif %}
             if isinstance(tensor, Tensor) and (tensor.isnan() | tensor.isposinf()).any():
                 raise UserError(
                     "the weights have become infinite or NaN: try a lower --lr, or --grad-clip"

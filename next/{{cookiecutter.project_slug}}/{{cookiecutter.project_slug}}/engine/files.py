@@ -37,12 +37,3 @@ def write_text(path: Path, text: str) -> None:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
-
-
-def append_line(path: Path, line: str) -> None:
-    """Append a line to a text file. Raises UserError if that is impossible."""
-    try:
-        with path.open("a", encoding="utf-8") as file:
-            print(line, file=file)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None

@@ -444,6 +444,9 @@ class StreamLoader:
         return to_device(collate(samples), self.runtime.device)
 
 
+AnyLoader = Loader | StreamLoader
+
+
 # {% if own.workers %}
 def ignore_signals(_worker: int) -> None:
     """Make DataLoader workers ignore Ctrl-C and group signals; the main process ends them."""

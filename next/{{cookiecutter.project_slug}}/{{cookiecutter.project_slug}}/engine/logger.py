@@ -21,19 +21,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
-# {% if cookiecutter.distributed == "fsdp" %}
-from torch.distributed.tensor import DTensor
-# {% endif %}
 from tqdm import tqdm
 
 # {% if cookiecutter.logger != "none" %}
 from .background import BackgroundTracker
 # {% endif %}
 from .errors import UserError
-from .files import append_line, replacing, write_text
+from .files import replacing, write_text
 from .loader import Loader, StreamLoader
 # {% if cookiecutter.logger != "none" %}
-from .options import NOT_SAVED
+from .options import to_save
 # {% endif %}
 from .profiling import peak_memory, start_profiler
 from .report import (
@@ -98,8 +95,7 @@ class Logger:
         self.samples_per_second = 0.0
         self.has_header = False
         # {% if cookiecutter.logger != "none" %}
-        options = {name: value for name, value in vars(args).items() if name not in NOT_SAVED}
-        self.tracker = BackgroundTracker(run_dir, options)
+        self.tracker = BackgroundTracker(run_dir, to_save(args))
         # {% endif %}
 
     def log_start(self, state: Any, train_loader: Loader | StreamLoader, *loaders: Any) -> None:
@@ -138,6 +134,7 @@ class Logger:
         name = str(device)
         if device.type == "cuda":
             name += f" {torch.cuda.get_device_name(device)}"
+        name += f", {self.runtime.precision}"
         # {% if cookiecutter.distributed != "none" %}
         name += f", processes: {self.runtime.processes.world_size}"
         # {% endif %}
@@ -147,7 +144,7 @@ class Logger:
             samples = "a stream" if loader.samples is None else f"{loader.samples:,}"
             sizes.append(f"{loader.split} {samples}")
         facts = {
-            "device": f"{name}, {self.runtime.precision}, torch {torch.__version__}",
+            "device": f"{name}, torch {torch.__version__}",
             "model": f"{self.args.model}, {parameters:,} parameters",
             "data": f"{self.args.dataset}, samples: {', '.join(sizes)}",
         }
@@ -181,7 +178,7 @@ class Logger:
             self.bar = self.start_epoch(state)
         for name, value in scalars.items():
             # {% if cookiecutter.distributed == "fsdp" %}
-            if isinstance(value, DTensor):  # the norm of gradients that are divided
+            if isinstance(value, Tensor) and hasattr(value, "full_tensor"):  # the norm of sharded gradients
                 value = value.full_tensor()
             # {% endif %}
             if isinstance(value, tuple):
@@ -432,7 +429,12 @@ class Logger:
         if self.runtime.processes.rank != 0:
             return
         # {% endif %}
-        append_line(self.run_dir / "metrics.jsonl", json.dumps(record))
+        path = self.run_dir / "metrics.jsonl"
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {error.strerror}") from None
         # {% if cookiecutter.logger != "none" %}
         self.tracker.log(record)
         # {% endif %}

@@ -25,7 +25,12 @@ NUMBERS = {int: "whole number", float: "number"}
 
 
 class Parser(ArgumentParser):
-    """An ArgumentParser that reports a wrong option in one line, with exit code 2."""
+    """An ArgumentParser that shows defaults, and reports a wrong option in one line."""
+
+    def __init__(self, prog: str, **settings: Any):
+        settings.setdefault("usage", "%(prog)s [options]")
+        settings.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        super().__init__(prog, allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         message = message.removeprefix("argument ")

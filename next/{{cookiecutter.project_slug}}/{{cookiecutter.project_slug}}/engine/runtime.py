@@ -157,6 +157,8 @@ def find_precision(name: str, device: torch.device) -> str:
 @contextmanager
 def start(args: Namespace) -> Iterator[Runtime]:
     """Open the runtime for a `with` block; end the errors and stops of its user with one line."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # since the imports
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
     with ExitStack() as resources:
@@ -173,7 +175,7 @@ def start(args: Namespace) -> Iterator[Runtime]:
             sys.exit(128 + stop.signal)
         except UserError as error:
             # {% if cookiecutter.distributed != "none" %}
-            if getattr(error, "on_all_ranks", False) and runtime.processes.rank != 0:
+            if error.on_all_ranks and runtime.processes.rank != 0:
                 sys.exit(2)  # rank 0 reports it
             # {% endif %}
             # An error of a DataLoader worker holds the worker's traceback; its last line is the

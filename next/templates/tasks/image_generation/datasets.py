@@ -1,0 +1,132 @@
+"""The training, validation and test splits: images, the numbers of their classes, and noise."""
+
+import math
+from argparse import Namespace
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import torch
+import torchvision
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from .engine.images import (
+    Images,
+    find_image_splits,
+    load_digits,
+    load_torchvision,
+    read_image,
+)
+from .engine.loader import InMemory
+from .models import RandomFeatures
+
+Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test; `info` describes the images
+
+
+def add_noise(
+    batch: tuple[Tensor, ...], uniform: Tensor, *, flip: bool = False
+) -> tuple[Tensor, ...]:
+    """Add noise and a time to each image of a batch, and mirror half of them if `flip`.
+
+    `uniform`, in [0, 1), has two numbers for each image, for its time and its mirroring, and one
+    for each of its values.
+    """
+    images, labels = batch  # bytes (batch, channels, height, width), (batch,)
+    if flip:
+        images = torch.where(uniform[:, 1, None, None, None] < 0.5, images.flip(3), images)
+    centered = (2 * uniform[:, 2:] - 1).clamp(min=-0.9999999)  # -1 would become minus infinity
+    noise = math.sqrt(2) * torch.erfinv(centered).view(images.shape)  # standard normal
+    times = uniform[:, 0]
+    return images, labels, noise, times
+
+
+def in_memory(
+    args: Namespace, splits: tuple[Images, Images, Images], classes: list[str], flip: bool = False
+) -> Splits:
+    """Return splits in memory, with new noise in each epoch of training.
+
+    Each validation and test image keeps its own noise, so that evaluations can be compared.
+    """
+    images, labels = splits[0]  # of the training split
+    channels, image_size = images.shape[1:3]
+    features = get_features(images)
+    info = {
+        "classes": classes,
+        "channels": channels,
+        "image_size": image_size,
+        "feature_mean": features.mean(dim=0),
+        "feature_std": features.std(dim=0),
+    }
+    columns = 2 + images[0].numel()  # random numbers that an image needs
+    augment = partial(add_noise, flip=flip and args.augment)
+    train = InMemory(images, labels, info=info, augment=augment, noise=columns)
+    generator = torch.Generator().manual_seed(0)
+    others = []
+    for split in splits[1:]:
+        uniform = torch.rand(len(split[0]), columns, generator=generator)
+        others.append(InMemory(*add_noise(split, uniform), info=info))
+    val, test = others
+    return train, val, test
+
+
+def get_features(images: Tensor) -> Tensor:
+    """Return the features of up to 1,000 of the images, for the scale of the Fréchet distance."""
+    chosen = torch.linspace(0, len(images) - 1, min(len(images), 1000)).long()
+    network = RandomFeatures(channels=images.shape[1], image_size=images.shape[2])
+    features = []
+    for part in chosen.split(100):
+        features.append(network(images[part] / 127.5 - 1))
+    return torch.cat(features)  # (images, 64)
+
+
+def digits(args: Namespace) -> Splits:
+    """Return 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, split 3:1:1."""
+    return in_memory(args, load_digits(), classes=list("0123456789"))
+
+
+def torchvision_dataset(
+    dataset: Callable[..., object], args: Namespace, flip: bool = False
+) -> Splits:
+    """Return one of torchvision's data sets; a tenth of its training images validates."""
+    splits, classes = load_torchvision(args, dataset)
+    return in_memory(args, splits, classes, flip)
+
+
+def image_folder(args: Namespace) -> Splits:
+    """Return own images: train/, val/ and test/ in --data-dir, or --data-dir itself to split 8:1:1.
+
+    Each of these holds images, or a folder for each class.
+    """
+    splits, classes = find_image_splits(args.data_dir)
+    train, val, test = [read_images(split, classes, args.image_size) for split in splits]
+    return in_memory(args, (train, val, test), classes, flip=True)
+
+
+def read_images(samples: list[tuple[Path, str]], classes: list[str], size: int) -> Images:
+    """Return images, scaled to `size` x `size` pixels, and labels of samples (path, class)."""
+    images = torch.empty(len(samples), 3, size, size, dtype=torch.uint8)
+    labels = torch.empty(len(samples), dtype=torch.int64)
+    read = partial(read_square, size=size)
+    with ThreadPoolExecutor() as pool:
+        for index, image in enumerate(pool.map(read, [path for path, _ in samples])):
+            images[index] = image
+            labels[index] = classes.index(samples[index][1])
+    return images, labels
+
+
+def read_square(path: Path, size: int) -> Tensor:
+    """Return the middle square of an image, scaled to `size` pixels: bytes (3, size, size)."""
+    image = ImageOps.fit(read_image(path), (size, size), Image.Resampling.LANCZOS)
+    return pil_to_tensor(image)
+
+
+DATASETS: dict[str, Callable[[Namespace], Splits]] = {
+    "digits": digits,
+    "mnist": partial(torchvision_dataset, torchvision.datasets.MNIST),
+    "fashion_mnist": partial(torchvision_dataset, torchvision.datasets.FashionMNIST),
+    "cifar10": partial(torchvision_dataset, torchvision.datasets.CIFAR10, flip=True),
+    "image_folder": image_folder,
+}
