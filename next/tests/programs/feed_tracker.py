@@ -41,8 +41,9 @@ class PrintingTracker:
 
 background.Tracker = PrintingTracker
 run_dir = Path(sys.argv[1])
+files = sorted(run_dir.iterdir())
 tracker = background.BackgroundTracker(run_dir, {"data_dir": Path("data"), "sizes": [1, 2]})
-assert not list(run_dir.glob("tracker*"))
+assert sorted(run_dir.iterdir()) == files
 tracker.start()
 for record in json.loads(sys.argv[3]):
     tracker.log(record)

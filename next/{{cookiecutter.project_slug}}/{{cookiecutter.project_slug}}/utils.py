@@ -367,8 +367,8 @@ def train_one_epoch(
             # {% endif %}
             scale_gradients(state.model, samples / weight)
 
+        state.scaler.unscale_(state.optimizer)
         if args.grad_clip:
-            state.scaler.unscale_(state.optimizer)
             clip_grad_norm_(state.model.parameters(), args.grad_clip)
         lr = state.scheduler.get_last_lr()[0]
         scale = state.scaler.get_scale()

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 from torchvision.datasets import VOCDetection
+from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights
 from torchvision.transforms import v2
 from torchvision.tv_tensors import BoundingBoxes
 
@@ -25,24 +26,18 @@ from .engine.shapes import CLASSES, draw_shapes
 from .engine.splits import split_list
 
 Splits = tuple[Any, Any, Any]  # train, val, test; `info` of each describes the images
-VOC_CLASSES = [
-    *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
-    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa"),
-    *("train", "tvmonitor"),
-]
+VOC_CLASSES = DeepLabV3_ResNet50_Weights.DEFAULT.meta["categories"][1:]  # without background
 
 
 def shapes(args: Namespace) -> Splits:
     """Return 1,600 drawn images of 64 x 64 pixels with up to four shapes, split 1000:300:300."""
-    train, val, test = zip(
-        *[tensor.split([1000, 300, 300]) for tensor in draw_shapes(1600, 64)], strict=True
-    )
+    images, boxes, labels = draw_shapes(1600, 64)
     info = {"classes": CLASSES, "image_size": 64}
     augmented = augment if args.augment else None
     return (
-        InMemory(*train, info=info, augment=augmented),
-        InMemory(*val, info=info),
-        InMemory(*test, info=info),
+        InMemory(images[:1000], boxes[:1000], labels[:1000], info=info, augment=augmented),
+        InMemory(images[1000:1300], boxes[1000:1300], labels[1000:1300], info=info),
+        InMemory(images[1300:], boxes[1300:], labels[1300:], info=info),
     )
 
 

@@ -9,9 +9,15 @@ from .engine.loader import Loader
 from .engine.report import new_figure
 from .engine.runtime import Runtime
 
-COLORS = (
-    *("tab:orange", "tab:cyan", "tab:pink", "tab:olive"),
-    *("tab:green", "tab:red", "tab:purple", "tab:blue"),
+COLORS = (  # of the classes
+    "tab:orange",
+    "tab:cyan",
+    "tab:pink",
+    "tab:olive",
+    "tab:green",
+    "tab:red",
+    "tab:purple",
+    "tab:blue",
 )
 
 

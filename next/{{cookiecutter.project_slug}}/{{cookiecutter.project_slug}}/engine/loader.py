@@ -144,26 +144,22 @@ class Loader:
         batch_size = args.batch_size if train else math.ceil(args.batch_size / args.grad_accum)
         if args.quick and not train:
             self.samples = min(self.samples, 3 * batch_size)
-        self.parts = args.grad_accum if train else 1  # that each batch is divided into
+        parts = args.grad_accum if train else 1  # that each batch is divided into
         # {% if cookiecutter.distributed != "none" %}
-        self.parts *= runtime.processes.world_size
+        parts *= runtime.processes.world_size
         if not train:
-            batch_size = max(batch_size, 2 * self.parts)  # no process may have an empty batch
+            batch_size = max(batch_size, 2 * parts)  # no process may have an empty batch
         # {% endif %}
-        if args.batch_size % self.parts:
-            raise UserError(
-                f"--batch-size {args.batch_size} must be a multiple of {self.parts}: "
-                # {% if cookiecutter.distributed != "none" %}
-                f"{runtime.processes.world_size} processes x --grad-accum {args.grad_accum}"
-                # {% else %}
-                f"--grad-accum {args.grad_accum}"
-                # {% endif %}
-            )
+        # {% if cookiecutter.distributed != "none" %}
+        check_batch_size(args, runtime)
+        # {% else %}
+        check_batch_size(args)
+        # {% endif %}
         self.batches_per_pass = math.ceil(self.samples / batch_size)
-        if not self.samples or self.samples < self.parts * self.batches_per_pass:
+        if not self.samples or self.samples < parts * self.batches_per_pass:
             raise UserError(
-                f"{self.samples} {split} samples are too few: "
-                f"each batch of --batch-size {args.batch_size} must have {self.parts} or more"
+                f"{self.samples} samples are too few for the {split} split: "
+                f"its batches, of --batch-size {args.batch_size}, need {parts} or more"
             )
         self.steps_per_epoch = self.batches_per_pass
         if train and args.steps_per_epoch:
@@ -310,8 +306,10 @@ class BatchStream(IterableDataset):
         self.seed = seed
         self.endless = endless
         self.start = 0
-        self.part = 0  # of each batch, and the number of parts
-        self.parts = 1
+        # {% if cookiecutter.distributed != "none" %}
+        self.rank = 0
+        self.world_size = 1
+        # {% endif %}
 
     def samples(self) -> Iterator[Any]:
         """Yield the samples of one pass, or of all passes."""
@@ -338,12 +336,14 @@ class BatchStream(IterableDataset):
         samples = self.samples()
         for number in count():
             batch = list(islice(samples, self.batch_size))
-            batch = batch[: len(batch) - len(batch) % self.parts]  # parts of equal size
+            # {% if cookiecutter.distributed != "none" %}
+            size = len(batch) // self.world_size  # the last batch may leave some over
+            batch = batch[self.rank * size : (self.rank + 1) * size]
+            # {% endif %}
             if not batch:
                 return
             if number >= self.start:
-                size = len(batch) // self.parts
-                yield collate(batch[self.part * size : (self.part + 1) * size])
+                yield collate(batch)
 
 
 class StreamLoader:
@@ -371,18 +371,14 @@ class StreamLoader:
         self.info: dict[str, Any] = getattr(dataset, "info", {})
         self.stream = BatchStream(dataset, args.batch_size, args.seed, endless=train)
         # {% if cookiecutter.distributed != "none" %}
-        self.stream.part = runtime.processes.rank
-        self.stream.parts = runtime.processes.world_size
+        self.stream.rank = runtime.processes.rank
+        self.stream.world_size = runtime.processes.world_size
         # {% endif %}
-        if args.batch_size % (args.grad_accum * self.stream.parts):
-            raise UserError(
-                f"--batch-size {args.batch_size} must be a multiple of "
-                # {% if cookiecutter.distributed != "none" %}
-                f"{self.stream.parts} processes x --grad-accum {args.grad_accum}"
-                # {% else %}
-                f"--grad-accum {args.grad_accum}"
-                # {% endif %}
-            )
+        # {% if cookiecutter.distributed != "none" %}
+        check_batch_size(args, runtime)
+        # {% else %}
+        check_batch_size(args)
+        # {% endif %}
         self.step = 0  # the next one to read
         self.start = 0  # the next one to train
         self.batches: Iterator[Any] | None = None
@@ -435,7 +431,11 @@ class StreamLoader:
         # {% else %}
         """Return the number of samples in the batch of each step."""
         # {% endif %}
-        return self.args.batch_size / self.stream.parts
+        # {% if cookiecutter.distributed != "none" %}
+        return self.args.batch_size / self.runtime.processes.world_size
+        # {% else %}
+        return self.args.batch_size
+        # {% endif %}
 
     def sample_batch(self, number: int) -> Any:
         """Return the first `number` samples as one batch."""
@@ -445,6 +445,27 @@ class StreamLoader:
 
 
 AnyLoader = Loader | StreamLoader
+
+
+# {% if cookiecutter.distributed != "none" %}
+def check_batch_size(args: Namespace, runtime: Runtime) -> None:
+# {% else %}
+def check_batch_size(args: Namespace) -> None:
+# {% endif %}
+    """Raise UserError if a batch cannot be divided into equal parts."""
+    # {% if cookiecutter.distributed != "none" %}
+    world_size = runtime.processes.world_size
+    if args.batch_size % (world_size * args.grad_accum):
+        raise UserError(
+            f"--batch-size {args.batch_size} must be a multiple of "
+            f"{world_size} processes x --grad-accum {args.grad_accum}"
+        )
+    # {% else %}
+    if args.batch_size % args.grad_accum:
+        raise UserError(
+            f"--batch-size {args.batch_size} must be a multiple of --grad-accum {args.grad_accum}"
+        )
+    # {% endif %}
 
 
 # {% if own.workers %}
