@@ -22,7 +22,7 @@ from {{ cookiecutter.project_slug }}.utils import (
 
 
 def run(folder: Path, *options: str) -> list[dict[str, Any]]:
-    """Run main.py's main in this process and return its metrics.jsonl, without times."""
+    """Run `main` and return its metrics.jsonl, without times."""
     args = parse_arguments(["--device", "cpu", "--quiet", "--run-dir", str(folder), *options])
     with start(args) as runtime:
         main(args, runtime)

@@ -43,7 +43,7 @@ from .engine.loader import AnyLoader, Loader, StreamLoader
 from .engine.logger import Logger
 from .engine.options import Parser, number, parse_with_saved_options
 from .engine.runtime import Runtime
-from .engine.scalars import average
+from .engine.scalars import average, get_scalars
 # {% if own.pretrained %}
 from .models import MODELS, PRETRAINED, load_pretrained
 # {% else %}
@@ -217,7 +217,7 @@ def get_train_state(args: Namespace, runtime: Runtime, train_loader: AnyLoader) 
     if ema_model is not None:
         ema_model = ema_model.to(runtime.device)
     # {% else %}
-    torch.manual_seed(args.seed + 1 + runtime.processes.rank)  # each process drops out others
+    torch.manual_seed(args.seed + 1 + runtime.processes.rank)  # other dropout masks in each
     model = place_model(args, runtime, model)
     trained = parallelize(args, runtime, model)
     if ema_model is not None:
@@ -260,14 +260,10 @@ def load_model(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
 
 def get_optimizer(args: Namespace, model: nn.Module) -> Optimizer:
     """Return the optimizer; biases and norms, which have one dimension, do not decay."""
-    decayed: list[Tensor] = []
-    others: list[Tensor] = []
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            (decayed if parameter.ndim > 1 else others).append(parameter)
+    parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
-        {"params": decayed, "weight_decay": args.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": args.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if args.optimizer == "sgd":
         return SGD(groups, lr=args.lr, momentum=0.9, nesterov=True)
@@ -349,21 +345,22 @@ def train_one_epoch(
         samples = loader.batch_size_at(state.step)  # of all processes, divided by their number
         # {% endif %}
         micro_batches = split(batch, args.grad_accum)
-        outputs = []
+        parts = []
         for micro_batch in micro_batches:
             # {% if cookiecutter.distributed != "none" %}
             set_gradient_sync(state.model, micro_batch is micro_batches[-1])
             # {% endif %}
             with runtime.autocast():
                 output = objective(state.model, micro_batch)
-            weight = output.get("weight", batch_size(micro_batch))  # the loss is a mean over these
+            parts.append(get_scalars(output, batch_size(micro_batch)))
+            weight = parts[-1]["loss"][1]  # number of samples, or what the loss is a mean over
             state.scaler.scale(output["loss"] * (weight / samples)).backward()
-            outputs.append({**output, "weight": weight})
-        scalars = average(outputs)
-        if "weight" in output:  # of all micro-batches: the sum is known only now
+        scalars = average(parts)
+        if "weight" in output:  # the number of tokens, for instance, is known only now
+            # {% if cookiecutter.distributed == "none" %}
             weight = scalars["loss"][1]
-            # {% if cookiecutter.distributed != "none" %}
-            weight = runtime.processes.mean(weight, runtime.device)
+            # {% else %}
+            weight = runtime.processes.mean(scalars["loss"][1], runtime.device)
             # {% endif %}
             scale_gradients(state.model, samples / weight)
 
@@ -417,14 +414,14 @@ def evaluate(
     sync_buffers(runtime, model)
     # {% endif %}
     metrics.reset()
-    outputs = []
+    parts = []
     for batch in loader:
         with runtime.autocast():
-            output = {"weight": batch_size(batch), **objective(model, batch)}
-        metrics.update(output.pop("predictions"), output.pop("targets"))
-        outputs.append(output)
+            output = objective(model, batch)
+        metrics.update(output["predictions"], output["targets"])
+        parts.append(get_scalars(output, batch_size(batch)))
         runtime.check_stop()
-    scalars = average(outputs)
+    scalars = average(parts)
     # {% if cookiecutter.distributed != "none" %}
     scalars = runtime.processes.average(scalars, runtime.device)
     # {% endif %}

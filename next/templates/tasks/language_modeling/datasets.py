@@ -11,7 +11,6 @@ from torch import Tensor
 
 from .engine.errors import UserError
 from .engine.loader import InMemory
-from .engine.splits import split_list
 
 Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test; `info` holds the vocabulary
 
@@ -64,13 +63,21 @@ def in_memory(args: Namespace, texts: list[str], source: Path | str) -> Splits:
 
 
 def split(documents: list[str]) -> list[str]:
-    """Return the texts of train, val and test, 8:1:1: by documents, or by length if under ten."""
-    if len(documents) >= 10:
-        return ["\n".join(part) for part in split_list(documents, val=0.1, test=0.1)]
-    text = "\n".join(documents)
-    size = len(text) // 10
-    border = len(text) - 2 * size
-    return [text[:border], text[border : border + size], text[border + size :]]
+    """Return the texts of train, val and test, 8:1:1: by documents, or by length if under ten.
+
+    Documents are divided at random, in the same way for every --seed.
+    """
+    if len(documents) < 10:
+        text = "\n".join(documents)
+        size = len(text) // 10
+        border = len(text) - 2 * size
+        return [text[:border], text[border : border + size], text[border + size :]]
+    size = len(documents) // 10
+    order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(0))
+    texts = []
+    for part in (order[2 * size :], order[:size], order[size : 2 * size]):
+        texts.append("\n".join(documents[index] for index in part.tolist()))
+    return texts
 
 
 def read(path: Path) -> str:

@@ -12,7 +12,7 @@ from .engine.runtime import Runtime
 from .models import MODELS
 
 if TYPE_CHECKING:
-    from torchmetrics import MetricCollection
+    from torchmetrics import MetricCollection as Metrics
 
 Objective = Callable[[nn.Module, Any], dict[str, Any]]
 
@@ -20,10 +20,10 @@ Objective = Callable[[nn.Module, Any], dict[str, Any]]
 # {% endif %}
 def add_task_options(parser: ArgumentParser) -> None:
     """Add the options of the model and the data."""
-    group = parser.add_argument_group("task")
-    group.add_argument("--model", choices=MODELS, default="line", help="model to train")
-    group.add_argument("--dataset", choices=DATASETS, default="line", help="data set to train on")
-    group.add_argument("--points", type=number(int, 9), default=600, help="number of samples")
+    add = parser.add_argument_group("task").add_argument
+    add("--model", choices=MODELS, default="line", help="model to train")
+    add("--dataset", choices=DATASETS, default="line", help="data set to train on")
+    add("--points", type=number(int, 9), default=600, help="number of samples")
 
 
 def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def get_objective(args: Namespace) -> Objective:
     return objective
 
 
-def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> MetricCollection:
+def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> Metrics:
     """Return the metrics of an evaluation."""
     from torchmetrics import MeanAbsoluteError, MetricCollection
 

@@ -470,7 +470,7 @@ def check_batch_size(args: Namespace) -> None:
 
 # {% if own.workers %}
 def ignore_signals(_worker: int) -> None:
-    """Make DataLoader workers ignore Ctrl-C and group signals; the main process ends them."""
+    """Make DataLoader workers ignore Ctrl-C and group signals; the main program ends them."""
     if sys.platform == "win32":
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     else:

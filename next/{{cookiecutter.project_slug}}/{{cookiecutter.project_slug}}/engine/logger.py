@@ -178,8 +178,8 @@ class Logger:
             self.bar = self.start_epoch(state)
         for name, value in scalars.items():
             # {% if cookiecutter.distributed == "fsdp" %}
-            if isinstance(value, Tensor) and hasattr(value, "full_tensor"):  # the norm of sharded gradients
-                value = value.full_tensor()
+            if isinstance(value, Tensor) and hasattr(value, "full_tensor"):
+                value = value.full_tensor()  # the norm of sharded gradients
             # {% endif %}
             if isinstance(value, tuple):
                 self.pending.append((state.step, name, value))

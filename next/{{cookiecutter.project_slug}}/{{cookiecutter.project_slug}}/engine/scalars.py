@@ -9,28 +9,35 @@ Weight = Tensor | float
 Scalar = tuple[Tensor, Weight]  # a mean, and the number that it is a mean over
 
 
-def average(outputs: list[dict[str, Any]]) -> dict[str, Scalar]:
-    """Return the mean of each scalar over `outputs` with its total weight, on its device.
+def get_scalars(output: dict[str, Any], samples: int) -> dict[str, Scalar]:
+    """Return the mean and the weight of each scalar that an objective has returned, detached.
 
-    Each output has a "weight", the number of samples or tokens that its scalars are means over. A
-    scalar with another weight is a pair `(value, weight)`. Tensors for the metrics, "predictions"
-    and "targets", are passed over.
+    The weight is the output's "weight", or else the number of samples; a scalar that is a mean over
+    another number is a pair `(value, weight)`. Tensors for the metrics are left out.
     """
+    weight = output.get("weight", samples)
+    scalars: dict[str, Scalar] = {}
+    for name, value in output.items():
+        if isinstance(value, tuple):
+            scalars[name] = (value[0].detach(), value[1])
+        elif name not in ("weight", "predictions", "targets"):
+            scalars[name] = (value.detach(), weight)
+    return scalars
+
+
+def average(parts: list[dict[str, Scalar]]) -> dict[str, Scalar]:
+    """Return the weighted mean of each scalar over micro-batches or batches, with its weight."""
+    if len(parts) == 1:
+        return parts[0]
     sums: dict[str, Scalar] = {}
-    for output in outputs:
-        for name, value in output.items():
-            if name in ("weight", "predictions", "targets"):
-                continue
-            mean, weight = value if isinstance(value, tuple) else (value, output["weight"])
-            mean = mean.detach().float()
-            if len(outputs) == 1:
-                sums[name] = mean, weight
-                continue
+    for scalars in parts:
+        for name, (mean, weight) in scalars.items():
             total, total_weight = sums.get(name, (0.0, 0.0))
-            sums[name] = total + mean * weight, total_weight + weight
-    if len(outputs) == 1:
-        return sums
-    return {name: (total / weight, weight) for name, (total, weight) in sums.items()}
+            sums[name] = (total + mean.float() * weight, total_weight + weight)
+    averages: dict[str, Scalar] = {}
+    for name, (total, weight) in sums.items():
+        averages[name] = (total / weight, weight)
+    return averages
 
 
 def stack(scalars: list[Scalar], device: torch.device) -> Tensor:
