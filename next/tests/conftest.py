@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from rendering import RAW_PROJECT, ROOT, Project, all_answers, render
+from running import end_forks
 
 try:
     import resource
@@ -60,6 +61,11 @@ def cpu_minutes() -> float:
         usage = resource.getrusage(who)
         seconds += usage.ru_utime + usage.ru_stime
     return seconds / 60
+
+
+def pytest_sessionfinish() -> None:
+    """End what runs beside the tests, so that its CPU time counts."""
+    end_forks()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -84,6 +84,14 @@ def forks() -> Forks:
     return Forks()
 
 
+def end_forks() -> None:
+    """End the process that forks, whose CPU time counts only then."""
+    if forks.cache_info().currsize:
+        forks().server.stdin.close()
+        forks().server.wait()
+        forks.cache_clear()
+
+
 def python(
     folder: Path, *command: object, processes: int = 1, code: int = 0, **environment: object
 ) -> tuple[str, str]:

@@ -11,6 +11,8 @@ import pytest
 from rendering import CHOICES, CONTEXT, ROOT, copy_template, render
 from running import run
 
+pytestmark = pytest.mark.xdist_group("extend")  # one worker, one cache of mypy
+
 PROGRAMS = Path(__file__).with_name("programs")
 TASK = PROGRAMS / "line_fitting"  # the folder of a task
 TRACKER = PROGRAMS / "lines"  # the folder of a tracker
@@ -20,6 +22,12 @@ TRACKER = PROGRAMS / "lines"  # the folder of a tracker
 def template(tmp_path: Path) -> Path:
     """A copy of the template, for a test to add to."""
     return copy_template(tmp_path / "template")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of mypy, which takes long to read torch."""
+    return tmp_path_factory.mktemp("mypy")
 
 
 def add_choice(template: Path, prompt: str, choice: str) -> None:
@@ -50,11 +58,11 @@ def read_records(run_dir: Path) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
-def test_a_new_task_is_a_folder_and_a_line(template, tmp_path):
+def test_a_new_task_is_a_folder_and_a_line(template, cache, tmp_path):
     shutil.copytree(TASK, template / "templates" / "tasks" / "line_fitting")
     add_choice(template, "task", "line_fitting")
     project = render({"task": "line_fitting"}, tmp_path / "out", hooks=True, template=template)
-    check_style(project, tmp_path / "cache")
+    check_style(project, cache)
     run(project, "--device", "cpu", "--run-dir", "runs/x")
     assert read_records(project / "runs" / "x")[-1]["test/mae"] < 0.2
     assert (project / "runs" / "x" / "text.txt").read_text().startswith("test: {'mae': tensor(")
@@ -62,7 +70,7 @@ def test_a_new_task_is_a_folder_and_a_line(template, tmp_path):
     assert (project / "main.py").read_text() == (default / "main.py").read_text()
 
 
-def test_a_new_tracker_and_a_new_backend_are_folders_and_lines(template, tmp_path):
+def test_a_new_tracker_and_a_new_backend_are_folders_and_lines(template, cache, tmp_path):
     shutil.copytree(TRACKER, template / "templates" / "trackers" / "lines")
     add_choice(template, "logger", "lines")
     backends = template / "templates" / "distributed"
@@ -70,7 +78,7 @@ def test_a_new_tracker_and_a_new_backend_are_folders_and_lines(template, tmp_pat
     add_choice(template, "distributed", "twins")
     answers = {"task": "tabular_regression", "logger": "lines", "distributed": "twins"}
     project = render(answers, tmp_path / "out", hooks=True, template=template)
-    check_style(project, tmp_path / "cache")
+    check_style(project, cache)
     run(project, "--device", "cpu", "--quick", "--run-dir", "runs/x", processes=2)
     lines = (project / "runs" / "x" / "lines.txt").read_text().splitlines()
     assert lines[0].startswith("start ") and lines[-1].startswith("summary ")

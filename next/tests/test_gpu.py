@@ -29,7 +29,9 @@ def get_answers(task: str, distributed: str = "ddp") -> dict[str, str]:
     return {"task": task, "distributed": distributed, "logger": "none"}
 
 
-def train(project: Path, *options: object, launcher: object = (), script: object = "main.py") -> Path:
+def train(
+    project: Path, *options: object, launcher: object = (), script: object = "main.py"
+) -> Path:
     """Train a project on the GPU, and return the run directory."""
     command = [sys.executable, *launcher, script, "--device", "cuda", "--quiet", *options]
     result = subprocess.run(

@@ -61,7 +61,7 @@ def observe(project: Path, folder: Path, *options: object, processes: int = 1) -
 
 
 def without_batch_norm(project: Path) -> Path:
-    """Replace batch norm, which depends on a process's part of a batch, by a norm of each sample."""
+    """Replace batch norm, which depends on a part of a batch, by a norm of each sample."""
     models = project / "my_project" / "models.py"
     models.write_text(re.sub(r"nn\.BatchNorm2d\(", "nn.GroupNorm(1, ", models.read_text()))
     return project

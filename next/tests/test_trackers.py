@@ -17,9 +17,8 @@ import pytest
 import torch
 import yaml
 from rendering import CHOICES, render
-from running import forks, places
+from running import PROGRAMS, forks, places, read_checkpoint, read_records, rest_is_full
 
-PROGRAMS = Path(__file__).parent / "programs"
 TRACKERS = [logger for logger in CHOICES["logger"] if logger != "none"]
 OPTIONS = ["--device", "cpu", "--model", "mlp", "--log-every", "5"]
 OPTIONS += ["--schedule", "constant", "--warmup-ratio", "0"]
@@ -269,12 +268,10 @@ def interrupt(project: Path, run_dir: Path, number: int, code: int) -> int:
         assert forks().poll(child) is None, end_run(project, child)
         time.sleep(0.01)
     os.kill(child, number)
-    assert end_run(project, child, code=code) == ""
+    output = end_run(project, child, code=code)
+    # After so short epochs, a slow tracker may have more to do than a stop waits for.
+    assert re.fullmatch(r"(warning: the tracker did not finish in 3 s; .*\n)?", output), output
     return read_records(run_dir)[-1]["epoch"] + 1
-
-
-def read_records(run_dir: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
 
 
 def expected(run_dir: Path) -> Series:
@@ -301,10 +298,6 @@ def as_float32(value: float) -> float:
     return struct.unpack("f", struct.pack("f", value))[0]
 
 
-def read_weights(run_dir: Path) -> dict[str, torch.Tensor]:
-    return torch.load(run_dir / "checkpoints" / "last.pt", weights_only=True)["model"]
-
-
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
@@ -318,7 +311,7 @@ def train_in_two(project: Path, run_dir: Path) -> dict[str, torch.Tensor]:
     options = [*OPTIONS, "--epochs", 2, "--run-dir", run_dir]
     children = [start_run(project, *options, **place) for place in places(2)]
     assert end_run(project, *children) == ""
-    return read_weights(run_dir)
+    return read_checkpoint(run_dir)["model"]
 
 
 @pytest.fixture(scope="module")
@@ -336,7 +329,8 @@ def test_two_processes_leave_one_whole_run(project, weights_of_two):
     assert comparable(shown.scalars) == expected(run_dir)
     assert len(shown.scalars["test/loss"]) == 1
     options = json.loads((run_dir / "config.json").read_text())
-    assert all(str(shown.options[name]) == str(value) for name, value in options.items())
+    for name, value in options.items():
+        assert shown.options[name] in (value, str(value)), name
     assert {"curves", "predictions", "confusion_matrix"} <= shown.figures
     test = read_records(run_dir)[-1]
     for name in ("loss", "accuracy"):
@@ -347,16 +341,11 @@ def test_two_processes_leave_one_whole_run(project, weights_of_two):
     assert not [path for path in project.parent.rglob("home/*/*") if tracker in path.name]
 
 
-def marked(*trackers: str) -> list[Any]:
-    """Return all trackers, those that are not named only for `make test-full`."""
-    params = []
-    for tracker in TRACKERS:
-        marks = [] if tracker in trackers else [pytest.mark.full]
-        params.append(pytest.param(tracker, marks=marks))
-    return params
+# TensorBoard's file is continued; SwanLab's run, and most others, is written anew.
+STOPPED = ["tensorboard", "swanlab", "wandb", "mlflow", "trackio", "comet", "clearml"]
 
 
-@pytest.mark.parametrize("project", marked("tensorboard", "swanlab"), indirect=True)
+@pytest.mark.parametrize("project", rest_is_full(STOPPED, lane=2), indirect=True)
 def test_a_stopped_run_is_resumed_as_the_same_run(project):
     run_dir = project / "runs" / "stopped"
     epochs = interrupt(project, run_dir, signal.SIGTERM, 128 + signal.SIGTERM)
@@ -365,14 +354,13 @@ def test_a_stopped_run_is_resumed_as_the_same_run(project):
     shown = READERS[project.parent.name](run_dir)
     assert comparable(shown.scalars) == expected(run_dir)
     if project.parent.name != "mlflow":  # its parameters cannot change
-        assert str(shown.options["epochs"]) in (str(epochs), f"{epochs}.0")
+        assert shown.options["epochs"] in (epochs, str(epochs))
 
 
-RESUMING = ["tensorboard"]
-RESUMING += [pytest.param(name, marks=pytest.mark.full) for name in ("mlflow", "trackio", "comet")]
+KILLED = ["tensorboard", "mlflow", "trackio", "comet"]
 
 
-@pytest.mark.parametrize("project", RESUMING, indirect=True)
+@pytest.mark.parametrize("project", rest_is_full(KILLED), indirect=True)
 def test_a_killed_run_shows_nothing_twice(project):
     run_dir = project / "runs" / "killed"
     epochs = interrupt(project, run_dir, signal.SIGKILL, -signal.SIGKILL)
@@ -395,7 +383,7 @@ def healthy(tmp_path_factory):
     """The weights of a project without a tracker."""
     project = render({"logger": "none"}, tmp_path_factory.mktemp("healthy"))
     assert run_main(project, *OPTIONS, "--epochs", 1, "--run-dir", "runs/run") == ""
-    return read_weights(project / "runs" / "run")
+    return read_checkpoint(project / "runs" / "run")["model"]
 
 
 @pytest.fixture(scope="module")
@@ -410,8 +398,8 @@ def tensorboard(tmp_path_factory):
         ("raise", "log_scalars", "the tracker failed, .*no more"),
         ("raise", "log_summary", "the tracker failed, .*no more"),
         ("raise", "finish", "the tracker failed, .*no more"),
-        ("hang", "start", "the tracker did not finish within 1 s"),
-        ("hang", "log_figure", "the tracker did not finish within 1 s"),
+        ("hang", "start", "the tracker did not finish in 1 s"),
+        ("hang", "log_figure", "the tracker did not finish in 1 s"),
         ("lack", "tensorboard", "the tracker needs a package, .*: pip install tensorboard$"),
     ],
 )
@@ -421,7 +409,7 @@ def test_a_broken_tracker_harms_nothing(healthy, tensorboard, how, method, warni
     child = start_run(tensorboard, *options, program=PROGRAMS / "break_tracker.py")
     lines = end_run(tensorboard, child).splitlines()
     assert len(lines) == 1 and re.match(f"warning: {warning}", lines[0]), lines
-    assert equal(read_weights(run_dir), healthy)
+    assert equal(read_checkpoint(run_dir)["model"], healthy)
 
 
 def test_a_stop_waits_only_seconds_for_a_tracker_that_hangs(tensorboard):
@@ -435,7 +423,7 @@ def test_a_stop_waits_only_seconds_for_a_tracker_that_hangs(tensorboard):
     began = time.monotonic()
     output = end_run(tensorboard, child, code=128 + signal.SIGTERM)
     assert time.monotonic() - began < 20  # 30 s are for a run that ends by itself
-    assert output.count("\n") == 1 and "did not finish within 3 s" in output
+    assert output.count("\n") == 1 and "did not finish in 3 s" in output
 
 
 @pytest.mark.parametrize(

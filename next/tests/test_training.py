@@ -1,10 +1,11 @@
-"""Rendered projects are really run: they reach their results, stop, resume and say what is wrong."""
+"""Rendered projects are really run: they reach their results, stop, resume and refuse."""
 
 import json
 import math
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,7 +57,8 @@ def test_default_options_reach_their_result(tmp_path, task):
 
 def test_what_a_run_says_and_leaves(project, tmp_path):
     out, _ = run(project, "--device", "cpu", "--epochs", "1", "--run-dir", tmp_path)
-    for words in ["cpu, fp32", "77,754 parameters", "train 1,078, val 359, test 360", str(tmp_path)]:
+    sizes = "train 1,078, val 359, test 360"
+    for words in ["cpu, fp32", "77,754 parameters", sizes, str(tmp_path)]:
         assert words in out
     for name in ["curves.png", "predictions.png", "confusion_matrix.png"]:
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
@@ -188,8 +190,9 @@ def test_a_figure_that_cannot_be_written_is_a_warning(tmp_path):
 
 def test_a_gpu_without_room_ends_with_one_line(tmp_path):
     project = render({"logger": "none"}, tmp_path)
-    with (project / "my_project" / "models.py").open("a") as file:
-        file.write((PROGRAMS / "no_room.py").read_text())
+    shutil.copy(PROGRAMS / "no_room.py", project / "my_project")
+    with (project / "my_project" / "utils.py").open("a") as file:
+        file.write("from .no_room import get_objective\n")
     _, err = run(project, *FAST, "--quick", code=2)
     assert err == "error: CUDA out of memory. Try a smaller --batch-size, or --grad-accum\n"
 

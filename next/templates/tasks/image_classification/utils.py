@@ -68,7 +68,12 @@ def get_objective(args: Namespace) -> Objective:
         smoothing = args.label_smoothing if model.training else 0.0
         loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
-        return {"loss": loss, "accuracy": accuracy, "predictions": logits, "targets": labels}
+        return {
+            "loss": loss,
+            "accuracy": accuracy,
+            "predictions": logits,
+            "targets": labels,
+        }
 
     return objective
 

@@ -43,7 +43,7 @@ def make_figures(
             columns.append(stages[stage, :, :1])
             times.append(f"{stage / (len(stages) - 1):.2g}")
         times[0] = f"time {times[0]}"
-        title = f"from noise to images of the classes of the {loader.split} split"
+        title = f"from noise to image, classes of the {loader.split} split"
         figures["from_noise"] = draw_rows(columns, times, names, title)
     return figures
 

@@ -45,20 +45,22 @@ def in_memory(args: Namespace, texts: list[str], source: Path | str) -> Splits:
     """
     context = args.context
     info = {"vocabulary": VOCABULARY}
-    tokens = [encode(text) for text in texts]
-    windows = []
-    for split, part in zip(("train", "val", "test"), tokens, strict=True):
-        if len(part) < 2 * context:
+    splits = []
+    for name, text in zip(("train", "val", "test"), texts, strict=True):
+        tokens = encode(text) if text else torch.empty(0)
+        if len(tokens) < 2 * context:
             raise UserError(
-                f"{source}: the {split} text of {len(part)} tokens is too short for two windows "
+                f"{source}: the {name} text of {len(tokens)} tokens is too short for two windows "
                 f"of --context {context}"
             )
-        window = part.unfold(0, context + 1, context)  # the last target is the next window's input
-        windows.append(InMemory(window[:, :-1], window[:, 1:], info=info))
-    train, val, test = windows
-    if args.augment:
-        stretches = tokens[0].unfold(0, 2 * context, context)
-        train = InMemory(stretches, info=info, augment=partial(shift, context=context), noise=1)
+        if args.augment and name == "train":
+            stretches = tokens.unfold(0, 2 * context, context)
+            cut = partial(shift, context=context)
+            splits.append(InMemory(stretches, info=info, augment=cut, noise=1))
+        else:
+            windows = tokens.unfold(0, context + 1, context)  # the last target starts the next one
+            splits.append(InMemory(windows[:, :-1], windows[:, 1:], info=info))
+    train, val, test = splits
     return train, val, test
 
 

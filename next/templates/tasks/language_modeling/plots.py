@@ -80,7 +80,7 @@ def draw_surprise(bits: Tensor, targets: list[list[int]], vocabulary: list[str])
     for row, window in enumerate(texts):
         for column, text in enumerate(window[-columns:]):
             color = "white" if bits[row, column] > 8 else "black"
-            cell = axes.text(column, row, text, color=color, clip_on=True, **style)
+            cell = axes.text(column, row, text.strip(), color=color, clip_on=True, **style)
             cell.set_in_layout(False)  # all are inside the axes; saves time
     return figure
 

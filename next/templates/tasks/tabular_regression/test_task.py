@@ -69,7 +69,7 @@ def test_every_metric_can_choose_the_best_epoch() -> None:
 def test_training_returns_nothing_for_metrics() -> None:
     batch = torch.zeros(2, 1), torch.zeros(2, 0), torch.ones(2)
     output = get_objective(parse_arguments([]))(Constant(torch.zeros(2)).train(), batch)
-    assert output == {"loss": 1.0}
+    assert not output.keys() & {"predictions", "targets"}
 
 
 @pytest.mark.parametrize("name", MODELS)

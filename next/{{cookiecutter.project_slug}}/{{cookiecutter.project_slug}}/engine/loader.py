@@ -47,22 +47,25 @@ class InMemory(Dataset):
     its device; `noise` has the shape (batch, `noise`) and is uniform in [0, 1). It depends on the
     seed, the pass over the data and the step alone, so that a sample is augmented alike in any
     number of runs and restarts. `transform(sample)` changes one sample at a time, as the transforms
-    of torchvision.transforms.v2 do; it is slower.
+    of torchvision.transforms.v2 do, and `collate_fn(samples)` makes a batch of samples, which may
+    come from lists of tensors of different lengths; either is slower.
     """
 
     def __init__(
         self,
-        *tensors: Tensor,
+        *tensors: Any,
         info: dict[str, Any] | None = None,
         augment: Augment | None = None,
         noise: int = 8,
         transform: Callable[[Any], Any] | None = None,
+        collate_fn: Callable[[list[Any]], Any] = default_collate,
     ):
         self.tensors = tensors
         self.info = info or {}
         self.augment = augment
         self.noise = noise
         self.transform = transform
+        self.collate_fn = collate_fn
 
     def __len__(self) -> int:
         return len(self.tensors[0])
@@ -179,9 +182,12 @@ class Loader:
             (self.epoch + 1) * self.steps_per_epoch,
         )
         self.set_epoch(self.epoch + 1)  # for a loop that does not set the epoch
-        if isinstance(self.dataset, InMemory) and self.dataset.transform is None:
-            return self.batches_in_memory(self.dataset, steps)
-        return self.batches_read(steps)
+        dataset = self.dataset
+        if not isinstance(dataset, InMemory):
+            return self.batches_read(steps)
+        if dataset.transform is not None or dataset.collate_fn is not default_collate:
+            return self.batches_read(steps)
+        return self.batches_in_memory(dataset, steps)
 
     def batches_in_memory(self, dataset: InMemory, steps: range) -> Iterator[tuple[Tensor, ...]]:
         """Yield batches of tensors; they are on the device if they take a quarter of its memory."""
@@ -203,9 +209,7 @@ class Loader:
                 tensor.index_select(0, chosen).to(device, non_blocking=True)
                 for tensor in self.tensors
             )
-            if dataset.augment is not None:
-                batch = dataset.augment(batch, self.augmentation_noise(dataset.noise, step))
-            yield batch
+            yield self.augment(batch, step)
 
     def batches_read(self, steps: range) -> Iterator[Any]:
         """Yield batches whose samples are read one by one and collated."""
@@ -224,8 +228,15 @@ class Loader:
                 generator=torch.Generator(),  # so that dropout does not depend on the reader
             )
         self.sampler.keys = self.sample_keys(steps)
-        for batch in self.reader:
-            yield to_device(batch, self.runtime.device)
+        for batch, step in zip(self.reader, steps, strict=True):
+            yield self.augment(to_device(batch, self.runtime.device), step)
+
+    def augment(self, batch: Any, step: int) -> Any:
+        """Return the batch of a step as the `augment` of data in memory changes it."""
+        dataset = self.dataset
+        if not isinstance(dataset, InMemory) or dataset.augment is None:
+            return batch
+        return dataset.augment(batch, self.augmentation_noise(dataset.noise, step))
 
     def sample_keys(self, steps: range) -> Iterator[list[tuple[int, int]]]:
         """Yield the index of each sample of a batch, and the seed of its random transforms."""

@@ -25,6 +25,14 @@ def get_scalars(output: dict[str, Any], samples: int) -> dict[str, Scalar]:
     return scalars
 
 
+def weigh(mean: Tensor, weight: Weight) -> Tensor:
+    """Return `mean * weight`; a mean over nothing may be NaN, and counts for nothing."""
+    total = mean.detach().float() * weight
+    if isinstance(weight, Tensor):
+        return torch.where(weight == 0, 0.0, total)
+    return total if weight else torch.zeros_like(total)
+
+
 def average(parts: list[dict[str, Scalar]]) -> dict[str, Scalar]:
     """Return the weighted mean of each scalar over micro-batches or batches, with its weight."""
     if len(parts) == 1:
@@ -33,7 +41,7 @@ def average(parts: list[dict[str, Scalar]]) -> dict[str, Scalar]:
     for scalars in parts:
         for name, (mean, weight) in scalars.items():
             total, total_weight = sums.get(name, (0.0, 0.0))
-            sums[name] = (total + mean.float() * weight, total_weight + weight)
+            sums[name] = (total + weigh(mean, weight), total_weight + weight)
     averages: dict[str, Scalar] = {}
     for name, (total, weight) in sums.items():
         averages[name] = (total / weight, weight)

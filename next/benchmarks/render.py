@@ -1,0 +1,51 @@
+"""CPU seconds of one rendering, hooks included, beside those of importing cookiecutter.
+
+    python benchmarks/render.py [runs]
+
+Each is a fresh process. They take turns, and the least of each kind is shown, as other work on the
+machine only ever adds.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+KINDS = {
+    "import cookiecutter.main": "import cookiecutter.main",
+    "render, hooks included": "from cookiecutter.main import cookiecutter; "
+    f"cookiecutter({str(ROOT)!r}, no_input=True, output_dir='.')",
+    "render without hooks": "from cookiecutter.main import cookiecutter; "
+    f"cookiecutter({str(ROOT)!r}, no_input=True, output_dir='.', accept_hooks=False)",
+}
+
+
+def cpu_seconds(code: str) -> float:
+    """Return the CPU time of a process that runs `code` in an empty folder, and of its children."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder, "config.yaml")
+        config.write_text(f"replay_dir: {folder}/replay\n")
+        environment = os.environ | {"COOKIECUTTER_CONFIG": str(config)}
+        before = os.times()
+        command = [sys.executable, "-c", code]
+        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
+        after = os.times()
+    user = after.children_user - before.children_user
+    return user + after.children_system - before.children_system
+
+
+def main(runs: int = 10) -> None:
+    """Measure every kind `runs` times, and print a table."""
+    least = dict.fromkeys(KINDS, float("inf"))
+    for _ in range(runs):
+        for kind, code in KINDS.items():
+            least[kind] = min(least[kind], cpu_seconds(code))
+    for kind, seconds in least.items():
+        ratio = seconds / least["import cookiecutter.main"]
+        print(f"{kind:28} {seconds:.2f} s CPU  {ratio:.2f} x import")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
