@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 from rendering import CHOICES, CONTEXT, ROOT, copy_template, render
-from running import run
+from running import PROGRAMS, read_records, run
 
 pytestmark = pytest.mark.xdist_group("extend")  # one worker, one cache of mypy
 
-PROGRAMS = Path(__file__).with_name("programs")
 TASK = PROGRAMS / "line_fitting"  # the folder of a task
 TRACKER = PROGRAMS / "lines"  # the folder of a tracker
 
@@ -50,12 +49,6 @@ def check_style(project: Path, cache: Path) -> None:
         tool = [sys.executable, "-m", *command]
         result = subprocess.run(tool, cwd=project, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
-
-
-def read_records(run_dir: Path) -> list[dict]:
-    """Return the records of a run."""
-    lines = (run_dir / "metrics.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
 def test_a_new_task_is_a_folder_and_a_line(template, cache, tmp_path):

@@ -16,13 +16,13 @@ import pytest
 from cookiecutter.exceptions import CookiecutterException
 from cookiecutter.utils import create_env_with_context
 from rendering import CHOICES, CONTEXT, ROOT, copy_template, render, replay
+from running import PROGRAMS
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-PROGRAMS = Path(__file__).with_name("programs")
 LONG = "long name " * 20
 NAMES = {  # a name, and the folder that it gets or a part of the error
     'O\'Brien "Q" \\ 研究 🚀': "o_brien_q_yan_jiu",

@@ -30,9 +30,16 @@ from .datasets import DATASETS
 from .engine.batch import batch_size, split
 from .engine.checkpoint import Checkpoint, create_run_dir, read_checkpoint
 # {% if cookiecutter.distributed == "none" %}
-from .engine.distributed import unwrap
+from .engine.distributed import set_weights, unwrap
 # {% else %}
-from .engine.distributed import parallelize, place_model, set_gradient_sync, sync_buffers, unwrap
+from .engine.distributed import (
+    parallelize,
+    place_model,
+    set_gradient_sync,
+    set_weights,
+    sync_buffers,
+    unwrap,
+)
 # {% endif %}
 from .engine.doctor import Doctor
 # {% if own.workers %}
@@ -97,7 +104,8 @@ def add_training_options(parser: ArgumentParser) -> None:
     add("--grad-clip", type=number(float), default={{ own.clip }}, help=help)
     help = "decay of the exponential moving average of the weights; 0: no average"
     add("--ema", type=number(float, below=1), default=0.0, help=help)
-    add("--monitor", default="{{ own.monitor }}", help="validation metric that chooses the best epoch")
+    help = "validation metric that chooses the best epoch"
+    add("--monitor", default="{{ own.monitor }}", help=help)
     help = "epochs without a better one before early stopping; 0: never stop early"
     add("--patience", type=number(int), default=0, help=help)
     help = "seed of the weights, the order of the samples and the augmentation"
@@ -254,7 +262,7 @@ def load_model(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     saved = read_checkpoint(Path(path))
     config = saved["model_config"]
     model = MODELS[config["name"]](**config["arguments"])
-    model.load_state_dict(saved["ema_model"])
+    set_weights(model, saved)
     return model.eval(), config["info"]
 
 

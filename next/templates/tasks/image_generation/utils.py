@@ -56,16 +56,16 @@ def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]
 
 
 def get_objective(args: Namespace) -> Objective:
-    """Return the model's own loss; in evaluation it makes new images of the same classes as well."""
+    """Return the model's own loss; in evaluation also new images of the same classes."""
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:
-        images, labels, noise, times = batch  # (batch, channels, height, width), (batch,), ...
-        images = images / 127.5 - 1
+        images, labels, noise, times = batch  # as `add_noise` in datasets.py returns them
+        images = images / 127.5 - 1  # (batch, channels, height, width) from -1 to 1
         losses = model(noise, labels, images, times)  # by name, (batch,) each
         output = {name: values.mean() for name, values in losses.items()}
         if not model.training:
             samples = model(noise, labels)[-1]
-            output["predictions"] = F.hardtanh(samples)  # from -1 to 1, like images
+            output["predictions"] = F.hardtanh(samples)  # cut off at -1 and 1
             output["targets"] = images
         return output
 

@@ -16,7 +16,7 @@ WITHOUT_TORCH = {"compare.py"}  # scripts that do without PyTorch, and start fas
 # {% if cookiecutter.logger != "none" %}
 # Without these, a run prints a warning and continues.
 TRACKER = """
-# {% include "trackers/" ~ cookiecutter.logger ~ "/requirements.txt" %}
+# {% include "trackers/" ~ cookiecutter.logger ~ "/requirements.txt" ignore missing %}
 """
 # {% endif %}
 

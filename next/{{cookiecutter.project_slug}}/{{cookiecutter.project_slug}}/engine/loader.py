@@ -477,9 +477,9 @@ def check_batch_size(args: Namespace) -> None:
             f"--batch-size {args.batch_size} must be a multiple of --grad-accum {args.grad_accum}"
         )
     # {% endif %}
-
-
 # {% if own.workers %}
+
+
 def ignore_signals(_worker: int) -> None:
     """Make DataLoader workers ignore Ctrl-C and group signals; the main program ends them."""
     if sys.platform == "win32":
