@@ -31,8 +31,9 @@ def rest_is_full(choices: Iterable[Any], lane: int = 1) -> list[Any]:
     """Return the choices for `parametrize`; those after the first `lane` are for test-full."""
     parameters = []
     for number, choice in enumerate(choices):
+        values = choice if isinstance(choice, tuple) else (choice,)
         marks = [pytest.mark.full] if number >= lane else []
-        parameters.append(pytest.param(choice, marks=marks))
+        parameters.append(pytest.param(*values, marks=marks))
     return parameters
 
 

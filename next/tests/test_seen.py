@@ -77,7 +77,7 @@ def test_summary_says_what_was_measured(project):
         "--lr": ("0.0001", "0.005"),
         "--seed": ("3", "0"),
     }
-    assert "- data: digits, samples: train 1,078, val 359, test 360\n" in text
+    assert "- data: digits, samples: train 1,079, val 359, test 359\n" in text
     assert "- model: mlp, 85,002 parameters\n" in text
     assert "- device: cpu, fp32" in text
     assert re.search(r"^- peak memory: [0-9.]*[1-9][0-9.]* GiB of main memory$", text, re.MULTILINE)
@@ -125,7 +125,8 @@ def test_summary_of_two_processes(project, tmp_path):
 
 def test_compare_shows_what_was_measured(project, tmp_path):
     folders = sorted((project / "runs").iterdir())
-    out, err = python(project, "compare.py", *folders, "--output", tmp_path / "curves.png")
+    command = ["compare.py", *folders, "--output", tmp_path / "curves.png"]
+    out, err = python(project, *command, COLUMNS=200)
     assert not err
     rows = [re.split(r"  +", line.strip()) for line in out.split("\n\n")[0].splitlines()]
     results = ["val/accuracy", "best epoch", "time", "test/loss", "test/accuracy"]

@@ -57,7 +57,7 @@ def test_default_options_reach_their_result(tmp_path, task):
 
 def test_what_a_run_says_and_leaves(project, tmp_path):
     out, _ = run(project, "--device", "cpu", "--epochs", "1", "--run-dir", tmp_path)
-    sizes = "train 1,078, val 359, test 360"
+    sizes = "train 1,079, val 359, test 359"
     for words in ["cpu, fp32", "77,754 parameters", sizes, str(tmp_path)]:
         assert words in out
     for name in ["curves.png", "predictions.png", "confusion_matrix.png"]:
@@ -212,14 +212,14 @@ def test_two_processes_train_like_one(project, tmp_path):
     run(project, *options, "--run-dir", tmp_path / "2", processes=2)
     run(project, *options, "--run-dir", tmp_path / "parts", "--grad-accum", "4")
     one = step_losses(tmp_path / "1")
-    assert len(one) == 3 * (math.ceil(1078 / 64) - 1)  # the last step has the epoch's record
+    assert len(one) == 3 * (math.ceil(1079 / 64) - 1)  # the last step has the epoch's record
     for other in ("2", "parts"):
         assert step_losses(tmp_path / other) == pytest.approx(one, abs=1e-5)
     best = tmp_path / "1" / "checkpoints" / "best.pt"
     options = ["--evaluate", best, "--run-dir", tmp_path / "evaluated", "--quiet"]
     run(project, *options, processes=2)
     test, again = read_records(tmp_path / "1")[-1], read_records(tmp_path / "evaluated")[-1]
-    assert again["test/accuracy"] == test["test/accuracy"]  # of 360 samples
+    assert again["test/accuracy"] == test["test/accuracy"]  # of 359 samples
     assert again["test/loss"] == pytest.approx(test["test/loss"], rel=1e-6)
 
 

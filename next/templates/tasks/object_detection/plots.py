@@ -1,5 +1,6 @@
 """Figures of the detections."""
 
+import math
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ def make_figures(
     images, boxes, labels = loader.sample_batch(12)
     with runtime.autocast():
         _, detections = model(images)
-    rows = -(-len(images) // 4)
+    rows = math.ceil(len(images) / 4)
     figure, grid = new_figure(rows, 4, size=(12, 3.1 * rows + 0.3))
     figure.suptitle(
         f"{loader.split} split; dashed: true boxes; in color: detections with class and score"

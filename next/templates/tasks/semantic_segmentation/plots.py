@@ -1,5 +1,6 @@
 """Figures of the predictions."""
 
+import math
 from typing import Any
 
 import torch
@@ -25,8 +26,10 @@ def make_figures(
     masks = masks.cpu()
     colors = get_colors(len(info["classes"]))
 
-    widths = (1, 1, 1, 0.1, 1, 1, 1)  # two samples in each row, and a gap
-    figure, grid = new_figure(4, 7, size=(10, 7.6), width_ratios=widths, xticks=[], yticks=[])
+    rows = math.ceil(len(images) / 2)  # of two samples with a gap between them
+    widths = (1, 1, 1, 0.1, 1, 1, 1)
+    size = (10, 1.65 * rows + 1)
+    figure, grid = new_figure(rows, 7, size=size, width_ratios=widths, xticks=[], yticks=[])
     figure.suptitle(f"predictions on the {loader.split} split")
     for axes in grid.flat:
         axes.spines[:].set_color("silver")

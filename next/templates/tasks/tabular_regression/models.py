@@ -59,7 +59,7 @@ class MLP(nn.Module):
         self.layers = nn.Sequential(*hidden, nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1))
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
-        return self.layers(self.first(numbers, categories)).squeeze(1)  # (batch,)
+        return self.layers(self.first(numbers, categories))  # (batch, 1)
 
 
 class ResidualBlock(nn.Module):
@@ -81,7 +81,10 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """The residual network for tables of Gorishniy et al. 2021, https://arxiv.org/abs/2106.11959."""
+    """The residual network for tables of Gorishniy et al. 2021.
+
+    https://arxiv.org/abs/2106.11959.
+    """
 
     def __init__(
         self,
@@ -99,7 +102,7 @@ class ResNet(nn.Module):
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
         features = self.blocks(self.first(numbers, categories))  # (batch, width)
-        return self.head(features).squeeze(1)  # (batch,)
+        return self.head(features)  # (batch, 1)
 
 
 class TransformerBlock(nn.Module):
@@ -162,7 +165,7 @@ class FTTransformer(nn.Module):
         columns = torch.cat((scaled, self.categories(categories)), dim=1) + self.shifts
         summary = self.scales[0].expand(len(numbers), 1, -1)
         tokens = self.blocks(torch.cat((summary, columns), dim=1))  # (batch, 1 + columns, width)
-        return self.head(tokens[:, 0]).squeeze(1)  # (batch,)
+        return self.head(tokens[:, 0])  # (batch, 1)
 
 
 MODELS: dict[str, Callable[..., nn.Module]] = {

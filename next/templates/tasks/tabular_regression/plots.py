@@ -19,7 +19,7 @@ def make_figures(
     info = loader.info
     numbers, categories, targets = loader.sample_batch(1000)
     with runtime.autocast():
-        predictions = model(numbers, categories).float()
+        predictions = model(numbers, categories).squeeze(1).float()
     true = (targets * info["deviation"] + info["mean"]).cpu()
     predicted = (predictions * info["deviation"] + info["mean"]).cpu()
 

@@ -29,7 +29,7 @@ class Constant(torch.nn.Module):
         self.values = values
 
     def forward(self, numbers: torch.Tensor, categories: torch.Tensor) -> torch.Tensor:
-        return self.values
+        return self.values.unsqueeze(1)
 
 
 def make_files(
@@ -81,7 +81,7 @@ def test_every_model_takes_numbers_and_categories(
     rows = [[size - 1 for size in categories], [0 for _ in categories]]
     values = model(torch.randn(2, numbers), torch.tensor(rows, dtype=torch.int64))
     values.sum().backward()
-    assert values.shape == (2,)
+    assert values.shape == (2, 1)
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 

@@ -45,7 +45,7 @@ def get_objective(args: Namespace) -> Objective:
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:
         numbers, categories, targets = batch  # (batch, numbers), (batch, categories), (batch,)
-        predictions = model(numbers, categories).float()  # (batch,)
+        predictions = model(numbers, categories).squeeze(1).float()  # (batch,)
         loss = F.mse_loss(predictions, targets)
         if model.training:
             return {"loss": loss}
