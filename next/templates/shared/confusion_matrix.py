@@ -12,6 +12,7 @@ def draw_confusion(counts: Tensor, classes: list[str], split: str) -> Any:
     shares = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)
     size = min(4 + 0.35 * len(classes), 16)
     figure, grid = new_figure(size=(size + 0.8, size))
+    figure.set_layout_engine("compressed")  # as the axes are square
     axes = grid[0, 0]
     shades = axes.imshow(shares.numpy(), cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(

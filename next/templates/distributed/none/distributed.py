@@ -11,10 +11,7 @@ from .errors import UserError
 
 def check_launcher() -> None:
     """Raise UserError under a launcher that has started several processes."""
-    for launcher, variable in (("torchrun", "WORLD_SIZE"), ("srun", "SLURM_NTASKS")):
-        # SLURM_PROCID is set by srun alone; a batch script has SLURM_NTASKS too.
-        if launcher == "srun" and "SLURM_STEP_ID" not in os.environ:
-            continue
+    for launcher, variable in (("torchrun", "WORLD_SIZE"), ("srun", "SLURM_STEP_NUM_TASKS")):
         if int(os.environ.get(variable) or 1) > 1:
             raise UserError(
                 "this project trains in one process; start it with `python main.py`, "
