@@ -16,7 +16,7 @@ FIRST = ["main.py", "utils.py", "models.py", "datasets.py", "plots.py"]  # in th
 
 
 def get_quotes(project: Path) -> dict[str, str]:
-    """Return the quoted texts by name; results and mnist are made by benchmarks/."""
+    """Return the quoted texts by name; results, mnist and reading are made by benchmarks/."""
     main = (project / "main.py").read_text(encoding="utf-8")
     utils = (project / project.name / "utils.py").read_text(encoding="utf-8")
     return {
@@ -26,6 +26,7 @@ def get_quotes(project: Path) -> dict[str, str]:
         "prompts": draw_prompts(),
         "results": (ROOT / "docs" / "results.md").read_text(encoding="utf-8"),
         "mnist": (ROOT / "docs" / "mnist.md").read_text(encoding="utf-8"),
+        "reading": (ROOT / "docs" / "reading.md").read_text(encoding="utf-8"),
     }
 
 

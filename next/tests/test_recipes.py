@@ -204,7 +204,7 @@ def test_samples_of_different_lengths(tmp_path, way):
     """The loss is the mean over all tokens of a batch, however it is split."""
     backend, processes = way
     project = cook("Samples of different lengths", tmp_path, backend)
-    options = [*CPU, "--quick", "--batch-size", "16"]
+    options = [*CPU, "--batch-size", "16", "--epochs", "2", "--steps-per-epoch", "3"]
     run(project, *options, "--run-dir", "runs/x")
     parts = ["--grad-accum", "2", "--run-dir", "runs/parts"]
     run(project, *options, *parts, processes=processes)
@@ -275,7 +275,7 @@ def test_gan(tmp_path, way):
         assert found[1][name] == pytest.approx(expected[1][name], rel=1e-3)
         assert found[0][name] != found[1][name]
     one, other = (read_checkpoint(project / "runs" / name) for name in ("one", "x"))
-    assert one["discriminator"].keys() == other["discriminator"].keys() == one["model"].keys()
+    assert one["discriminator"].keys() == other["discriminator"].keys()
     for name, tensor in one["discriminator"].items():
         torch.testing.assert_close(other["discriminator"][name], tensor, atol=1e-3, rtol=0.05)
     steps = [state["step"].item() for state in other["d_optimizer"]["state"].values()]
