@@ -7,7 +7,7 @@ from quoting import QUOTE, README, bring_up_to_date
 from recording import SESSIONS, draw_svg, mask, read_svg, record
 from rendering import CHOICES, ROOT
 
-QUOTES = ["main.py", "train_one_epoch", "tree", "prompts", "results", "mnist"]
+QUOTES = ["main.py", "train_one_epoch", "tree", "prompts", "results", "reading", "mnist"]
 
 
 def test_quotes_are_true(default_project):

@@ -429,9 +429,10 @@ def evaluate(
         metrics.update(output["predictions"], output["targets"])
         parts.append(get_scalars(output, batch_size(batch)))
         runtime.check_stop()
+    # {% if cookiecutter.distributed == "none" %}
     scalars = average(parts)
-    # {% if cookiecutter.distributed != "none" %}
-    scalars = runtime.processes.average(scalars, runtime.device)
+    # {% else %}
+    scalars = runtime.processes.average(average(parts), runtime.device)
     # {% endif %}
     results = {name: float(mean) for name, (mean, _) in scalars.items()}
     for name, value in metrics.compute().items():

@@ -41,13 +41,8 @@ def normalize(splits: Any, classes: list[str]) -> tuple[list[Images], dict[str, 
     """Return splits with images normalized by those of the first split, and what describes them."""
     images = splits[0][0].float() / 255
     std, mean = torch.std_mean(images, dim=(0, 2, 3), keepdim=True)
-    info = {
-        "classes": classes,
-        "channels": images.shape[1],
-        "image_size": images.shape[2],
-        "mean": mean[0],
-        "std": std[0],
-    }
+    info: dict[str, Any] = {"classes": classes, "mean": mean[0], "std": std[0]}
+    info["channels"], info["image_size"] = images.shape[1:3]
     return [((images / 255 - mean) / std, labels) for images, labels in splits], info
 
 

@@ -37,10 +37,8 @@ def make_figures(
         axes.set_title(title, fontsize=8, color=color)
 
     counts = metrics["confusion_matrix"].compute().cpu()
-    return {
-        "predictions": figure,
-        "confusion_matrix": draw_confusion(counts, info["classes"], loader.split),
-    }
+    confusion_matrix = draw_confusion(counts, info["classes"], loader.split)
+    return {"predictions": figure, "confusion_matrix": confusion_matrix}
 
 
 # {% include "shared/confusion_matrix.py" %}

@@ -153,11 +153,7 @@ class Loader:
         if not train:
             batch_size = max(batch_size, 2 * parts)  # no process may have an empty batch
         # {% endif %}
-        # {% if cookiecutter.distributed != "none" %}
-        check_batch_size(args, runtime)
-        # {% else %}
-        check_batch_size(args)
-        # {% endif %}
+        check_batch_size(args, parts)
         self.batches_per_pass = math.ceil(self.samples / batch_size)
         if not self.samples or self.samples < parts * self.batches_per_pass:
             raise UserError(
@@ -384,11 +380,9 @@ class StreamLoader:
         # {% if cookiecutter.distributed != "none" %}
         self.stream.rank = runtime.processes.rank
         self.stream.world_size = runtime.processes.world_size
-        # {% endif %}
-        # {% if cookiecutter.distributed != "none" %}
-        check_batch_size(args, runtime)
+        check_batch_size(args, runtime.processes.world_size * args.grad_accum)
         # {% else %}
-        check_batch_size(args)
+        check_batch_size(args, args.grad_accum)
         # {% endif %}
         self.step = 0  # the next one to read
         self.start = 0  # the next one to train
@@ -458,25 +452,15 @@ class StreamLoader:
 AnyLoader = Loader | StreamLoader
 
 
-# {% if cookiecutter.distributed != "none" %}
-def check_batch_size(args: Namespace, runtime: Runtime) -> None:
-# {% else %}
-def check_batch_size(args: Namespace) -> None:
-# {% endif %}
-    """Raise UserError if a batch cannot be divided into equal parts."""
+def check_batch_size(args: Namespace, parts: int) -> None:
+    """Raise UserError if a batch cannot be divided into `parts` of equal size."""
     # {% if cookiecutter.distributed != "none" %}
-    world_size = runtime.processes.world_size
-    if args.batch_size % (world_size * args.grad_accum):
-        raise UserError(
-            f"--batch-size {args.batch_size} must be a multiple of "
-            f"{world_size} processes x --grad-accum {args.grad_accum}"
-        )
+    reason = "the number of processes x --grad-accum"
     # {% else %}
-    if args.batch_size % args.grad_accum:
-        raise UserError(
-            f"--batch-size {args.batch_size} must be a multiple of --grad-accum {args.grad_accum}"
-        )
+    reason = "--grad-accum"
     # {% endif %}
+    if args.batch_size % parts:
+        raise UserError(f"--batch-size {args.batch_size} must be a multiple of {parts}: {reason}")
 # {% if own.workers %}
 
 
