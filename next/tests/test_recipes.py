@@ -153,10 +153,9 @@ def test_own_tests_stay_green(tmp_path, title):
 # ---------------------------------------------------------------------------------- the effects
 
 
-@pytest.mark.parametrize("way", rest_is_full(WAYS), ids="{0[0]}-{0[1]}".format)
-def test_gradient_norm(tmp_path, way):
+@pytest.mark.parametrize(("backend", "processes"), rest_is_full(WAYS))
+def test_gradient_norm(tmp_path, backend, processes):
     """It is logged in each step, before clipping, and is that of all processes."""
-    backend, processes = way
     project = cook("Log the gradient norm", tmp_path, backend)
     run(project, *FAST, "--quick", "--run-dir", "runs/x")
     options = ["--grad-clip", "0.001", "--run-dir", "runs/clipped"]
@@ -199,10 +198,9 @@ def test_dictionary_batches(tmp_path):
     run(project, "--evaluate", "runs/x/checkpoints/best.pt", "--quiet")
 
 
-@pytest.mark.parametrize("way", rest_is_full(WAYS), ids="{0[0]}-{0[1]}".format)
-def test_samples_of_different_lengths(tmp_path, way):
+@pytest.mark.parametrize(("backend", "processes"), rest_is_full(WAYS))
+def test_samples_of_different_lengths(tmp_path, backend, processes):
     """The loss is the mean over all tokens of a batch, however it is split."""
-    backend, processes = way
     project = cook("Samples of different lengths", tmp_path, backend)
     options = [*CPU, "--batch-size", "16", "--epochs", "2", "--steps-per-epoch", "3"]
     run(project, *options, "--run-dir", "runs/x")
@@ -232,10 +230,9 @@ def write_rows(folder: Path) -> None:
     (folder / "train.csv").write_text("\n".join(rows) + "\n")
 
 
-@pytest.mark.parametrize("way", rest_is_full(WAYS), ids="{0[0]}-{0[1]}".format)
-def test_streaming_data(tmp_path, way):
+@pytest.mark.parametrize(("backend", "processes"), rest_is_full(WAYS))
+def test_streaming_data(tmp_path, backend, processes):
     """It learns over several passes, and a resumed run continues the stream."""
-    backend, processes = way
     project = cook("Streaming data", tmp_path, backend)
     write_rows(tmp_path / "rows")
     options = [*FAST, "--dataset", "csv", "--data-dir", tmp_path / "rows", "--epochs", "3"]
@@ -258,10 +255,9 @@ def test_transforms_of_torchvision(tmp_path):
     assert all(map(float.__ne__, step_losses(project / "runs" / "plain"), losses))
 
 
-@pytest.mark.parametrize("way", rest_is_full(WAYS), ids="{0[0]}-{0[1]}".format)
-def test_gan(tmp_path, way):
+@pytest.mark.parametrize(("backend", "processes"), rest_is_full(WAYS))
+def test_gan(tmp_path, backend, processes):
     """Both networks learn, and both are saved, resumed and averaged over processes."""
-    backend, processes = way
     project = cook("A second optimizer: a GAN", tmp_path, backend)
     options = [*CPU, "--quick", "--width", "8", "--ema", "0.9"]
     run(project, *options, "--run-dir", "runs/one")
@@ -295,10 +291,9 @@ def test_model_of_timm(tmp_path):
     assert " passed" in out and " failed" not in out
 
 
-@pytest.mark.parametrize("way", rest_is_full(WAYS), ids="{0[0]}-{0[1]}".format)
-def test_frozen_backbone(tmp_path, way):
+@pytest.mark.parametrize(("backend", "processes"), rest_is_full(WAYS))
+def test_frozen_backbone(tmp_path, backend, processes):
     """Runs with other learning rates differ in the last layer alone."""
-    backend, processes = way
     project = cook("A frozen backbone", tmp_path, backend)
     saved = []
     for lr in ("0.001", "0.01"):
