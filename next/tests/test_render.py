@@ -26,7 +26,7 @@ TAG = re.compile(r"^\s*# \{%[-+]?\s*(\w+)", re.MULTILINE)
 SLUG = "{{ cookiecutter.project_slug }}"
 STATEMENTS = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Raise, ast.Assert)
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
-# Names that PyTorch, torchmetrics, the tracker's thread or a user's notebook call.
+# Names that PyTorch, torchmetrics, a thread, FSDP or a notebook use.
 CALLED_BY_OTHERS = ["forward", "full_state_update", "load_model"]
 CALLED_BY_OTHERS += ["log_scalars", "log_figure", "log_summary", "BLOCKS"]
 PACKAGES = {"sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml"}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from recipes import carry_out, commit, count_changes, read_steps
 from rendering import CHOICES, ROOT, name_of, render
 from results import RESULTS
 from running import (
@@ -311,35 +312,18 @@ def test_project_passes_its_own_tests(tmp_path, answers):
     assert " passed" in out and " failed" not in out
 
 
-STEP = re.compile(
-    r"In `([\w.]+)`, (above|below|in place of) `([^`]+)`:\n\n```python\n(.*?)```", re.DOTALL
-)
-
-
-def carry_out(project: Path, file: str, where: str, anchor: str, code: str) -> None:
-    """Do one step of the README: put code above, below or in place of the line `anchor`."""
-    path = project / "my_project" / file
-    lines = path.read_text().splitlines()
-    (number,) = [index for index, line in enumerate(lines) if line.strip().startswith(anchor)]
-    new = code.rstrip("\n").splitlines()
-    if where == "above" and not lines[number].startswith(" "):
-        new += ["", ""]
-    first = number + 1 if where == "below" else number
-    last = number if where == "above" else number + 1
-    lines[first:last] = new
-    path.write_text("\n".join(lines) + "\n")
-
-
 @pytest.mark.parametrize("task", rest_is_full(CHOICES["task"]))
 def test_how_to_modify(tmp_path, task):
     """Do what the project's README shows, to the letter."""
-    project = render({"task": task, "logger": "none", "distributed": "none"}, tmp_path)
+    project = render({"task": task, **ALONE}, tmp_path)
+    commit(project)
     chapter = (project / "README.md").read_text().split("## How to modify\n")[1].split("\n## ")[0]
-    steps = STEP.findall(chapter)
-    assert {file for file, *_ in steps} == {"utils.py", "models.py", "datasets.py"}
-    assert sum(len(code.strip().splitlines()) for *_, code in steps) <= 40
+    steps = read_steps(chapter)
+    assert {step.file for step in steps} == {"utils.py", "models.py", "datasets.py"}
     for step in steps:
-        carry_out(project, *step)
+        carry_out(project, step)
+    lines, files = count_changes(project)
+    assert 0 < lines <= 40 and files == 3
     for check in (["check"], ["format", "--check"]):
         tool = [sys.executable, "-m", "ruff", *check, "--no-cache", "."]
         subprocess.run(tool, cwd=project, check=True)
