@@ -1,10 +1,7 @@
 """The process group: ranks, collective operations, and one decision for all processes."""
 
-import ctypes
 import gc
 import os
-import signal
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,8 +49,6 @@ class Processes:
             return
         if device.type == "mps" and self.world_size > 1:
             raise UserError("several processes cannot share the GPU of a Mac: add --device cpu")
-        if sys.platform == "linux":  # if torchrun is killed, its processes must not live on
-            ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
         if device.type == "cpu":
             share_cores(int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
         store, rank, world_size = next(rendezvous("env://", timeout=self.timeout))

@@ -3,6 +3,9 @@
 The package imports this module before anything else: it needs nothing but the standard library.
 """
 
+# {% if cookiecutter.distributed != "none" %}
+import ctypes
+# {% endif %}
 import importlib
 import os
 import re
@@ -28,6 +31,9 @@ def check_packages() -> None:
     others that import the package, such as a notebook, that line is an ImportError.
     """
     script = get_script()
+    # {% if cookiecutter.distributed != "none" %}
+    end_with_launcher()  # before the slow imports
+    # {% endif %}
     if script is not None and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during the imports: no traceback
     if script in WITHOUT_TORCH:
@@ -40,6 +46,17 @@ def check_packages() -> None:
         sys.exit(2)
 
 
+# {% if cookiecutter.distributed != "none" %}
+def end_with_launcher() -> None:
+    """If torchrun is killed, let its processes be killed too.
+
+    On Linux they would live on, hold the run directory's lock, and join the next job on the port.
+    """
+    if sys.platform == "linux" and "RANK" in os.environ:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+# {% endif %}
 def get_script() -> str | None:
     """Return the name of the running script if it lies in the project's root, as main.py does."""
     file = getattr(sys.modules["__main__"], "__file__", None)
