@@ -63,7 +63,8 @@ def read_steps(text: str) -> list[Step]:
         )
         assert bool(step.code) == (step.how != "remove"), step
         steps.append(step)
-    assert len(steps) == len(re.findall(r"^In `", text, re.MULTILINE)), "a sentence is no step"
+    sentences = re.findall(r"^(?:\*\*.*\*\* )?In `", text, re.MULTILINE)
+    assert len(steps) == len(sentences), "a sentence is no step"
     return steps
 
 

@@ -64,6 +64,8 @@ def cook(title: str, folder: Path, backend: str = "ddp") -> Path:
     project = render({"task": task, "distributed": backend, "logger": "none"}, folder)
     commit(project)
     for step in read_steps(CHAPTERS[title]):
+        if backend == "none" and "parallelize(" in step.code:
+            (step.code,) = [code for code in CODE.findall(CHAPTERS[title]) if ".to(runtime" in code]
         carry_out(project, step)
     return project
 
@@ -108,24 +110,27 @@ def same_values(one: object, other: object) -> bool:
 # ------------------------------------------------------------------------------ lines and files
 
 
-def test_recipes_stay_within_their_budget(tmp_path, record_property):
+@pytest.mark.parametrize("backend", rest_is_full(["ddp", "fsdp", "none"]))
+def test_recipes_stay_within_their_budget(tmp_path, record_property, backend):
     """Also: the table of docs/recipes.md is right, and ruff accepts each edited project."""
     rows = ["recipe                                       lines  budget  files  budget"]
     table = read_table()
     assert list(table) == list(CHAPTERS) and BUDGET.keys() <= CHAPTERS.keys()
     for title, (link, lines, files) in table.items():
-        project = cook(title, tmp_path / link)
+        project = cook(title, tmp_path / link, backend)
         found = count_changes(project)
         if not read_steps(CHAPTERS[title]):  # lines for a notebook
             (code,) = CODE.findall(CHAPTERS[title])
             found = (len([line for line in code.splitlines() if line]), 0)
         most = BUDGET.get(title, found)
         rows.append(f"{title:<43} {found[0]:>6} {most[0]:>7} {found[1]:>6} {most[1]:>7}")
-        assert found == (lines, files), title
+        if backend != "none":  # whose GAN has a line less
+            assert found == (lines, files), title
         assert found[0] <= most[0] and found[1] <= most[1], title
         assert link == title.lower().replace(" ", "-").replace(":", "").replace(",", "")
         check_style(project)
-    record_property("table", "\n".join(rows))
+    if backend == "ddp":
+        record_property("table", "\n".join(rows))
 
 
 @pytest.mark.full
@@ -255,7 +260,7 @@ def test_transforms_of_torchvision(tmp_path):
     assert all(map(float.__ne__, step_losses(project / "runs" / "plain"), losses))
 
 
-@pytest.mark.parametrize(("backend", "processes"), rest_is_full(WAYS))
+@pytest.mark.parametrize(("backend", "processes"), rest_is_full([*WAYS, ("none", 1)]))
 def test_gan(tmp_path, backend, processes):
     """Both networks learn, and both are saved, resumed and averaged over processes."""
     project = cook("A second optimizer: a GAN", tmp_path, backend)

@@ -171,9 +171,8 @@ def test_a_start_that_fails_leaves_no_run(tmp_path):
 
 def test_a_full_disk_ends_with_one_line(tmp_path):
     project = render({"logger": "none"}, tmp_path)
-    (project / "run").mkdir()
-    (project / "run" / "metrics.jsonl").symlink_to("/dev/full")
-    _, err = run(project, *FAST, "--quick", "--run-dir", "run", code=2)
+    command = [PROGRAMS / "fill_disk.py", *FAST, "--quick", "--run-dir", "run"]
+    _, err = python(project, *command, code=2)
     assert err.startswith("error: cannot write run/metrics.jsonl: No space")
     assert len(err.splitlines()) == 1
     assert not (project / "run" / "summary.md").exists()
