@@ -124,19 +124,18 @@ def verify_shards(saved: dict[str, Any]) -> None:
                 damaged = f"{path} is damaged"
         except OSError as error:
             damaged = f"cannot read {path}: {error.strerror}"
-    raise_on_all_ranks(damaged)
+    messages = [damaged] * world_size
+    if dist.is_initialized():
+        dist.all_gather_object(messages, damaged)
+    raise_first(messages)
     shards["verified"] = True
 
 
-def raise_on_all_ranks(message: str) -> None:
-    """Raise UserError on all ranks if the message of any is not empty."""
-    messages = [message]
-    if dist.is_initialized():
-        messages *= dist.get_world_size()
-        dist.all_gather_object(messages, message)
-    for text in messages:
-        if text:
-            error = UserError(text)
+def raise_first(messages: list[str]) -> None:
+    """Raise UserError, on all ranks, with the first of all ranks' messages that is not empty."""
+    for message in messages:
+        if message:
+            error = UserError(message)
             error.on_all_ranks = True  # rank 0 alone reports it
             raise error
 
@@ -227,7 +226,7 @@ class ShardWriter:
                     local = tensor.to_local()
                     is_finite &= not bool((local.isnan() | local.isposinf()).any())
         advice = "the weights have become infinite or NaN: try a lower --lr, or --grad-clip"
-        raise_on_all_ranks("" if is_finite else advice)
+        raise_first(self.processes.gather("" if is_finite else advice))
 
     def complete(
         self, pending: Any, folder: Path, rest: dict[str, Any], write_rest: Callable[[], None]
@@ -276,7 +275,7 @@ class ShardWriter:
         elif error is not None:
             reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
             message = f"cannot write shards to {self.folder}: {reason}"
-        raise_on_all_ranks(message)
+        raise_first(self.processes.gather(message))
 
     def close(self) -> None:
         """Finish the last checkpoint, and let go of the process group."""
