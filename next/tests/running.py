@@ -94,14 +94,20 @@ def end_forks() -> None:
 
 
 def python(
-    folder: Path, *command: object, processes: int = 1, code: int = 0, **environment: object
+    folder: Path,
+    *command: object,
+    processes: int = 1,
+    torchrun: bool = True,
+    code: int = 0,
+    **environment: object,
 ) -> tuple[str, str]:
     """Run what `python` would be given to its end, in a folder; check the exit code.
 
-    Several processes are started by torchrun. Returns the texts of stdout and stderr.
+    Several processes are started by torchrun, or else as forks, which is cheaper but no place for
+    a tracker with threads of its own. Returns the texts of stdout and stderr.
     """
     variables = {name: str(value) for name, value in environment.items()}
-    if processes > 1:
+    if processes > 1 and torchrun:
         if command[0] != "main.py":  # a program outside the folder
             variables = {"PYTHONPATH": str(folder), **variables}
         words = [sys.executable, *TORCHRUN, str(processes), *map(str, command)]
@@ -112,9 +118,13 @@ def python(
         return result.stdout, result.stderr
     with tempfile.TemporaryDirectory() as temporary:
         out, err = Path(temporary, "out"), Path(temporary, "err")
-        (found,) = forks().wait(forks().start(folder, *command, out=out, err=err, **variables))
+        children = []
+        for place in places(processes) if processes > 1 else [{}]:
+            place |= variables
+            children.append(forks().start(folder, *command, out=out, err=err, **place))
+        found = forks().wait(*children)
         texts = out.read_text(), err.read_text()
-    assert found == code, "".join(texts)
+    assert found == [code] * processes, "".join(texts)
     return texts
 
 
@@ -127,11 +137,9 @@ def places(processes: int) -> list[dict[str, str]]:
     return [{"RANK": str(rank), "LOCAL_RANK": str(rank), **meeting} for rank in range(processes)]
 
 
-def run(
-    project: Path, *options: object, processes: int = 1, code: int = 0, **environment: object
-) -> tuple[str, str]:
-    """Run main.py to its end and check the exit code; return the texts of stdout and stderr."""
-    return python(project, "main.py", *options, processes=processes, code=code, **environment)
+def run(project: Path, *options: object, **settings: Any) -> tuple[str, str]:
+    """Run main.py to its end, as `python` does; return the texts of stdout and stderr."""
+    return python(project, "main.py", *options, **settings)
 
 
 def start(

@@ -225,9 +225,9 @@ def test_a_mean_over_tokens_is_the_same_on_any_number_of_processes(
     options = [*SEQUENCES, "--dataset", "ragged", "--epochs", "4"]
     run(sequences, *options, "--run-dir", tmp_path / "one")
     run(sequences, *options, "--grad-accum", "4", "--run-dir", tmp_path / "parts")
-    run(sequences_ddp, *options, "--run-dir", tmp_path / "ddp", processes=2)
+    run(sequences_ddp, *options, "--run-dir", tmp_path / "ddp", processes=2, torchrun=False)
     options += ["--grad-accum", "2"]
-    run(sequences_fsdp, *options, "--run-dir", tmp_path / "fsdp", processes=2)
+    run(sequences_fsdp, *options, "--run-dir", tmp_path / "fsdp", processes=2, torchrun=False)
     one = read_records(tmp_path / "one")
     assert len(step_losses(tmp_path / "one")) == 4 * 4
     assert {"step/even_accuracy", "step/loss"} <= one[0].keys()
@@ -288,7 +288,7 @@ def test_streams(sequences, sequences_ddp, tmp_path):
     check_interrupted_runs(sequences, tmp_path, *options, steps=21)
     assert read_records(tmp_path / "whole")[-1]["test/accuracy"] > 0.7
     options += ["--save-every", "4", "--ema", "0.9"]
-    run(sequences_ddp, *options, "--run-dir", tmp_path / "two", processes=2)
+    run(sequences_ddp, *options, "--run-dir", tmp_path / "two", processes=2, torchrun=False)
     compare_runs(tmp_path / "whole", tmp_path / "two")
     run(sequences, *options, "--workers", "2", "--run-dir", tmp_path / "workers")
     assert records(tmp_path / "workers") == records(tmp_path / "whole")
@@ -300,7 +300,7 @@ def test_transforms_of_samples_in_memory(alone, ddp, tmp_path):
     options += ["--epochs", "3"]
     check_interrupted_runs(alone, tmp_path, *options, steps=30)
     options += ["--save-every", "4", "--ema", "0.9"]
-    run(ddp, *options, "--run-dir", tmp_path / "two", processes=2)
+    run(ddp, *options, "--run-dir", tmp_path / "two", processes=2, torchrun=False)
     losses = step_losses(tmp_path / "whole")
     assert step_losses(tmp_path / "two") == pytest.approx(losses, abs=1e-5)
     run(alone, *options, "--workers", "2", "--run-dir", tmp_path / "workers")

@@ -50,7 +50,7 @@ def observe(project: Path, folder: Path, *options: object, processes: int = 1) -
     """Train some steps of a project; the losses are means over all processes."""
     folder.mkdir()
     command = [PROGRAMS / "observe.py", folder, STEPS, *options, "--run-dir", folder / "run"]
-    python(project, *command, processes=processes)
+    python(project, *command, processes=processes, torchrun=False)
     seen = []
     samples = []
     for rank in range(processes):
@@ -102,14 +102,14 @@ def test_processes_and_micro_batches_train_like_one(tmp_path, task, record_prope
 
 @pytest.fixture(scope="module")
 def fsdp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default project with FSDP2."""
-    return render({"distributed": "fsdp"}, tmp_path_factory.mktemp("fsdp"))
+    """The default project with FSDP2 and without a tracker."""
+    return render({"distributed": "fsdp", "logger": "none"}, tmp_path_factory.mktemp("fsdp"))
 
 
-@pytest.mark.parametrize("options", [[], ["--sharded-checkpoints"]], ids=["whole", "sharded"])
+@pytest.mark.parametrize("options", rest_is_full([[], ["--sharded-checkpoints"]]), ids=str)
 def test_weights_go_from_many_processes_to_one_and_back(fsdp, tmp_path, options):
     options = [*FAST, "--epochs", "3", "--ema", "0.9", "--save-every", "10", *options]
-    run(fsdp, *options, "--run-dir", tmp_path / "two", processes=2)
+    run(fsdp, *options, "--run-dir", tmp_path / "two", processes=2, torchrun=False)
     best = tmp_path / "two" / "checkpoints" / "best.pt"
     run(fsdp, "--evaluate", best, "--run-dir", tmp_path / "evaluated", "--quiet")
     test, again = read_records(tmp_path / "two")[-1], read_records(tmp_path / "evaluated")[-1]
@@ -121,12 +121,15 @@ def test_weights_go_from_many_processes_to_one_and_back(fsdp, tmp_path, options)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(fsdp, *options, *CONSTANT, "--epochs", "5", "--run-dir", whole)
     run(fsdp, *options, *CONSTANT, "--epochs", "2", "--run-dir", parts)
-    run(fsdp, *options, "--epochs", "4", "--resume", "--run-dir", parts, processes=2)
+    run(
+        fsdp, *options, "--epochs", "4", "--resume", "--run-dir", parts, processes=2, torchrun=False
+    )
     run(fsdp, *options, "--epochs", "5", "--resume", "--run-dir", parts)
     one, other = step_losses(whole), step_losses(parts)
     assert len(one) == 5 * 16 and other == pytest.approx(one, rel=1e-4)
 
 
+@pytest.mark.full
 def test_weights_of_one_process_continue_in_two(tmp_path):
     project = render({}, tmp_path)
     options = [*FAST, *CONSTANT, "--ema", "0.9"]
@@ -138,7 +141,7 @@ def test_weights_of_one_process_continue_in_two(tmp_path):
     assert len(one) == 4 * 16 and other == pytest.approx(one, rel=1e-4)
 
 
-@pytest.mark.parametrize("options", [[], ["--sharded-checkpoints"]], ids=["whole", "sharded"])
+@pytest.mark.parametrize("options", rest_is_full([["--sharded-checkpoints"], []]), ids=str)
 def test_stopped_shards_resume_exactly(fsdp, tmp_path, options):
     options = [*FAST, "--epochs", "10", "--save-every", "5", "--ema", "0.9", *options]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -155,6 +158,7 @@ def test_stopped_shards_resume_exactly(fsdp, tmp_path, options):
         assert same_weights(whole, parts)
 
 
+@pytest.mark.full
 def test_batch_norm_over_processes_does_not_tie_a_run_to_gpus(tmp_path):
     """A run with --sync-batch-norm is tested, and resumed, in one process on a CPU."""
     project = render({"logger": "none"}, tmp_path)

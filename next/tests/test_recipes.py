@@ -65,7 +65,7 @@ def cook(title: str, folder: Path, backend: str = "ddp") -> Path:
     commit(project)
     for step in read_steps(CHAPTERS[title]):
         if backend == "none" and "parallelize(" in step.code:
-            (step.code,) = [code for code in CODE.findall(CHAPTERS[title]) if ".to(runtime" in code]
+            (step.code,) = [code for code in CODE.findall(CHAPTERS[title]) if "r.to(runtime" in code]
         carry_out(project, step)
     return project
 
@@ -265,6 +265,7 @@ def test_gan(tmp_path, backend, processes):
     """Both networks learn, and both are saved, resumed and averaged over processes."""
     project = cook("A second optimizer: a GAN", tmp_path, backend)
     options = [*CPU, "--quick", "--width", "8", "--ema", "0.9"]
+    options += ["--optimizer", "sgd", "--lr", "0.1"]  # Adam makes much of the smallest differences
     run(project, *options, "--run-dir", "runs/one")
     run(project, *options, "--run-dir", "runs/x", processes=processes)
     stop_and_resume(project, Path("runs/parts"), *options, processes=processes)
@@ -272,15 +273,14 @@ def test_gan(tmp_path, backend, processes):
     assert records(project / "runs" / "parts") == found
     assert same_state(project / "runs" / "x", project / "runs" / "parts")
     expected = records(project / "runs" / "one")
-    for name in ("step/loss", "step/d_loss"):
-        assert found[1][name] == pytest.approx(expected[1][name], rel=1e-3)
-        assert found[0][name] != found[1][name]
+    for name in ("train/loss", "train/d_loss"):
+        assert found[-2][name] == pytest.approx(expected[-2][name], rel=1e-4)
+        assert found[-2][name] != found[2][name]
     one, other = (read_checkpoint(project / "runs" / name) for name in ("one", "x"))
     assert one["discriminator"].keys() == other["discriminator"].keys()
     for name, tensor in one["discriminator"].items():
-        torch.testing.assert_close(other["discriminator"][name], tensor, atol=1e-3, rtol=0.05)
-    steps = [state["step"].item() for state in other["d_optimizer"]["state"].values()]
-    assert set(steps) == {6.0}
+        torch.testing.assert_close(other["discriminator"][name], tensor, atol=1e-4, rtol=0)
+    assert other["d_optimizer"]["state"].keys() == set(range(len(one["discriminator"]) - 1))
     run(project, "--evaluate", "runs/x/checkpoints/best.pt", "--quiet")
 
 
@@ -372,15 +372,13 @@ def test_hugging_face(tmp_path):
     assert read_records(project / "runs" / "again")[-1]["test/loss"] == test["test/loss"] > 0
     assert "transformer.h.1.mlp.c_fc.weight" in read_checkpoint(project / "runs" / "x")["model"]
     shutil.rmtree(tmp_path / "data")
-    python(
-        project,
-        "-c",
+    (tmp_path / "cell.py").write_text(
+        "import torch\n"
         "from my_project.utils import load_model\n"
         "model, info = load_model('runs/x/checkpoints/best.pt')\n"
-        "import torch\n"
-        "assert model(torch.tensor([[1, 2]])).shape == (1, 2, len(info['vocabulary']))\n",
-        **offline,
+        "assert model(torch.tensor([[1, 2]])).shape == (1, 2, len(info['vocabulary']))\n"
     )
+    python(project, tmp_path / "cell.py", **offline)
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_run.py"]
     out, _ = python(project, *command, **offline)
     assert " passed" in out and " failed" not in out

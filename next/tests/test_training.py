@@ -37,7 +37,7 @@ from running import (
 MNIST = Path(os.environ.get("MNIST", ROOT.parent / "shared" / "data"))  # as torchvision lays it out
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default project, for tests that give their runs folders of their own."""
     return render({}, tmp_path_factory.mktemp("training"))
@@ -104,7 +104,7 @@ def test_killed_ten_times(project, tmp_path):
     assert not list(parts.rglob("*.tmp.*"))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", rest_is_full([signal.SIGTERM, signal.SIGINT]))
 def test_stop_signals(project, tmp_path, number):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     options = [*FAST, "--epochs", "150"]
@@ -267,17 +267,34 @@ def test_torchrun_without_a_backend_is_refused(tmp_path):
 
 @pytest.mark.parametrize("distributed", CHOICES["distributed"])
 @pytest.mark.parametrize("task", CHOICES["task"])
+def test_every_task_and_backend_trains(tmp_path, task, distributed):
+    project = render({"task": task, "distributed": distributed, "logger": "none"}, tmp_path)
+    processes = 1 if distributed == "none" else 2
+    options = ["--device", "cpu", "--quick", "--quiet", "--run-dir", "run"]
+    _, err = run(project, *options, processes=processes, torchrun=False)
+    assert err == ""
+    check_test_metrics(project / "run", task)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("distributed", CHOICES["distributed"])
+@pytest.mark.parametrize("task", CHOICES["task"])
 def test_every_choice_trains(tmp_path, task, distributed):
-    """Train each task with each backend; the trackers take turns, to meet every backend."""
+    """Train as a person does; the trackers take turns, to meet every backend."""
     turn = CHOICES["task"].index(task) + CHOICES["distributed"].index(distributed)
     logger = CHOICES["logger"][turn % len(CHOICES["logger"])]
     project = render({"task": task, "distributed": distributed, "logger": logger}, tmp_path)
     processes = 1 if distributed == "none" else 2
     process = start(project, "--device", "cpu", "--quick", "--quiet", processes=processes)
-    out, err = process.communicate()  # started as a person does
+    out, err = process.communicate()
     assert process.returncode == 0, out + err
     (config,) = (project / "runs").glob("*/config.json")  # beside it may be a tracker's files
-    test = read_records(config.parent)[-1]
+    check_test_metrics(config.parent, task)
+
+
+def check_test_metrics(run_dir: Path, task: str) -> None:
+    """Check that a run ended with the metrics of its task."""
+    test = read_records(run_dir)[-1]
     assert test["event"] == "test" and math.isfinite(test["test/loss"])
     assert f"test/{RESULTS[task].metric}" in test
 
@@ -294,7 +311,7 @@ def test_metrics_are_those_of_one_process(tmp_path, task):
     best = Path("runs/run/checkpoints/best.pt")
     run(project, "--device", "cpu", "--epochs", "1", "--quiet", "--run-dir", best.parent.parent)
     run(project, "--evaluate", best, "--run-dir", "runs/one")
-    run(project, "--evaluate", best, "--run-dir", "runs/two", processes=2)
+    run(project, "--evaluate", best, "--run-dir", "runs/two", processes=2, torchrun=False)
     (one,), (two,) = (records(project / "runs" / name) for name in ("one", "two"))
     assert two == pytest.approx(one, rel=1e-6, abs=1e-6, nan_ok=True)
 
@@ -333,6 +350,7 @@ def test_how_to_modify(tmp_path, task):
     assert epochs[-1]["train/loss"] < epochs[0]["train/loss"]
 
 
+@pytest.mark.full
 def test_example_runs(tmp_path):
     project = render({"hardware": "cpu"}, tmp_path)
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

@@ -26,8 +26,8 @@ class DLinear(nn.Module):
         inputs = inputs.transpose(1, 2)  # (batch, channels, context)
         padded = F.pad(inputs, (self.kernel // 2, self.kernel // 2), mode="replicate")
         trend = F.avg_pool1d(padded, self.kernel, stride=1)  # (batch, channels, context)
-        forecast = self.trend(trend) + self.rest(inputs - trend)
-        return forecast.transpose(1, 2)  # (batch, horizon, channels)
+        forecast = self.trend(trend).transpose(1, 2)  # (batch, horizon, channels)
+        return forecast + self.rest(inputs - trend).transpose(1, 2)
 
 
 def normalize(inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
