@@ -1,21 +1,31 @@
-# make demo   render the default project into demo/ and train it on built-in data
-# make test   run all tests
-# make lint   check the style
-# Each sets up .venv first, where that is still to be done.
+# make demo       render the default project into demo/ and train it on built-in data
+# make check      the fast lane, under a minute: style, one rendering read, one short run
+# make test       what every change must pass; prints the CPU minutes it took
+# make test-full  all tests, before an issue is resolved
+# make lint       the style alone
+# Each sets up .venv first if that is still to be done.
 
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: demo test lint
+# Two workers and one thread each: the tests train small models, which more threads only slow down.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+.PHONY: demo check test test-full lint
 
 demo: .venv/ready
 	rm -rf demo
 	$(BIN)/cookiecutter . --no-input --default-config --output-dir demo
 	cd demo/my_project && $(BIN)/python main.py
 
-# Two workers and one thread each: the tests train small models, which more threads only slow down.
+check: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m check
+
 test: .venv/ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(PYTEST) -m "not full"
+
+test-full: .venv/ready
+	$(PYTEST)
 
 lint: .venv/ready
 	$(BIN)/ruff check --config pyproject.toml .

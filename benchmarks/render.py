@@ -1,8 +1,9 @@
-"""What one rendering costs: CPU seconds of a fresh process, hooks included, beside those of importing cookiecutter.
+"""CPU seconds of one rendering, hooks included, beside those of importing cookiecutter.
 
     python benchmarks/render.py [runs]
 
-The processes take turns, and the least of each kind is shown: other work on the machine only ever adds.
+Each is a fresh process. They take turns, and the least of each kind is shown, as other work on the
+machine only ever adds.
 """
 
 import os
@@ -22,15 +23,17 @@ KINDS = {
 
 
 def cpu_seconds(code: str) -> float:
-    """Return the CPU time of a Python process that runs `code` in an empty folder, and of its children."""
+    """Return the CPU time of a process that runs `code` in an empty folder, and of its children."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder, "config.yaml")
         config.write_text(f"replay_dir: {folder}/replay\n")
         environment = os.environ | {"COOKIECUTTER_CONFIG": str(config)}
         before = os.times()
-        subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, check=True, capture_output=True)
+        command = [sys.executable, "-c", code]
+        subprocess.run(command, cwd=folder, env=environment, check=True, capture_output=True)
         after = os.times()
-    return after.children_user + after.children_system - before.children_user - before.children_system
+    user = after.children_user - before.children_user
+    return user + after.children_system - before.children_system
 
 
 def main(runs: int = 10) -> None:
@@ -40,7 +43,8 @@ def main(runs: int = 10) -> None:
         for kind, code in KINDS.items():
             least[kind] = min(least[kind], cpu_seconds(code))
     for kind, seconds in least.items():
-        print(f"{kind:28} {seconds:.2f} s CPU  {seconds / least['import cookiecutter.main']:.2f} x import")
+        ratio = seconds / least["import cookiecutter.main"]
+        print(f"{kind:28} {seconds:.2f} s CPU  {ratio:.2f} x import")
 
 
 if __name__ == "__main__":

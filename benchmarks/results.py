@@ -1,6 +1,8 @@
-"""What the default options reach on the built-in data of each task: the table and the pictures that README.md shows.
+"""Results of the default options on the built-in data of each task.
 
-python benchmarks/results.py [TASK ...] prints the rows, and renews those pictures in docs/ that are of these tasks.
+    python benchmarks/results.py [TASK ...]
+
+prints the rows of the table in README.md, and renews the figures of these tasks in docs/.
 """
 
 import json
@@ -26,21 +28,27 @@ def measure(task: str, folder: Path) -> str:
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "main.py", "--device", "cpu", "--run-dir", "run"]
-    out = subprocess.run(command, cwd=project, env=environment, check=True, capture_output=True, text=True).stdout
+    result = subprocess.run(
+        command, cwd=project, env=environment, check=True, capture_output=True, text=True
+    )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    model, parameters = re.search(r"^model +(\S+), ([\d,]+) parameters", out, re.MULTILINE).groups()
+    pattern = r"^model +(\S+), ([\d,]+) parameters"
+    model, parameters = re.search(pattern, result.stdout, re.MULTILINE).groups()
     for picture in (ROOT / "docs").glob(f"{task}-*.png"):
         shutil.copy(project / "run" / picture.name.removeprefix(f"{task}-"), picture)
     test = json.loads((project / "run" / "metrics.jsonl").read_text().splitlines()[-1])
-    result = RESULTS[task]
-    value = test[f"test/{result.metric}"]
-    cells = [f"`{task}`", f"`{model}`", parameters, result.label, f"{value:.3g}", result.trivial, f"{seconds:.0f}"]
-    return f"| {' | '.join(cells)} |"
+    known = RESULTS[task]
+    value = f"{test[f'test/{known.metric}']:.3g}"
+    cells = [f"`{task}`", f"`{model}`", parameters, known.label, value, known.trivial]
+    return f"| {' | '.join([*cells, f'{seconds:.0f}'])} |"
 
 
 if __name__ == "__main__":
-    print("| task | default model | parameters | test metric | result | trivial answer | CPU seconds |")
+    header = (
+        "task | default model | parameters | test metric | result | trivial answer | CPU seconds"
+    )
+    print(f"| {header} |")
     print("|---|---|---|---|---|---|---|")
     for name in sys.argv[1:] or CHOICES["task"]:
         with tempfile.TemporaryDirectory() as temporary:

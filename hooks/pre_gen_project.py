@@ -1,4 +1,4 @@
-"""Check every answer before a file is written: a wrong one ends the run with a line that says what to change."""
+"""Validation of the answers before any file is written: one line says what to change."""
 
 import json
 import os
@@ -11,31 +11,64 @@ ANSWERS = json.loads({{"%r" | format(cookiecutter | jsonify)}})
 FREE_TEXT = ["project_name", "description", "author_name"]
 REQUIRED = ["project_name", "author_name"]
 
-# Control characters, line breaks, marks that reverse the reading direction, and halves of characters.
+# Control characters, line breaks, marks that reverse the reading direction, halves of characters.
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-SLUG = re.compile(r"[a-z][a-z0-9_-]{0,59}")
-WINDOWS_DEVICE = re.compile(r"con|prn|aux|nul|(com|lpt)[0-9]")
+SLUG = re.compile(r"[a-z][a-z0-9_]{0,59}")
 
 
 def find_template():
-    """Return the template's folder, or None: a relative path counts from where cookiecutter was started, which no
-    hook is told."""
+    """Return the template's folder, or None.
+
+    A relative path counts from the folder in which cookiecutter was started, which no hook is told.
+    """
     starts = [os.environ.get("PWD", "."), ANSWERS["_output_dir"]]
     while os.path.dirname(starts[-1]) != starts[-1]:
         starts.append(os.path.dirname(starts[-1]))
-    folders = [os.path.join(start, ANSWERS["_repo_dir"]) for start in starts]
-    return next(
-        (folder for folder in folders if os.path.isfile(os.path.join(folder, "hooks", "pre_gen_project.py"))), None
-    )
+    for start in starts:
+        folder = os.path.join(start, ANSWERS["_repo_dir"])
+        if os.path.isfile(os.path.join(folder, "hooks", "pre_gen_project.py")):
+            return folder
+    return None
 
 
-def read_choices():
-    """Return the answers that each prompt with choices allows; an old answer file may name others."""
-    template = find_template()
-    if template is None:
+def read_template():
+    """Return the template's cookiecutter.json, or an empty dictionary if it is not found."""
+    folder = find_template()
+    if folder is None:
         return {}
-    with open(os.path.join(template, "cookiecutter.json"), encoding="utf-8") as file:
-        return {name: value for name, value in json.load(file).items() if isinstance(value, list)}
+    with open(os.path.join(folder, "cookiecutter.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def find_use(slug):
+    """Return what else has that name, as "a module of Python", or None if it is free."""
+    for use, lines in ANSWERS["_reserved"].items():
+        if slug in " ".join(lines).split():
+            return use
+    if slug in getattr(sys, "stdlib_module_names", ()):  # of a Python newer than the list
+        return "a module of Python"
+    return None
+
+
+def propose(text):
+    """Return a slug that resembles `text` and is allowed."""
+    slug = re.sub(r"[^a-z0-9]+", "_", text.lower())[:50].strip("_")
+    if not slug[:1].isalpha():
+        slug = f"project_{slug}".strip("_")
+    return f"{slug}_project" if find_use(slug) else slug
+
+
+def find_slug_problem(slug):
+    """Return one sentence if `slug` cannot be the name of a package that collides with nothing."""
+    if not SLUG.fullmatch(slug):
+        return (
+            "project_slug must start with a lowercase letter and hold at most 60 lowercase "
+            f"letters, digits and '_', unlike {slug!r}; try {propose(slug)}"
+        )
+    use = find_use(slug)
+    if use:
+        return f"project_slug must not be {slug!r}, {use}; try my_{slug} or {slug}_project"
+    return None
 
 
 def find_problem():
@@ -46,22 +79,27 @@ def find_problem():
             return f"{name} must be one line of text without control characters, not {answer!r}"
         if name in REQUIRED and not answer.strip():
             return f"{name} must not be empty"
-    slug = str(ANSWERS["project_slug"])
-    if not SLUG.fullmatch(slug):
-        return (
-            "project_slug must start with a lowercase letter and hold at most 60 "
-            f"lowercase letters, digits, '_' and '-', unlike {slug!r}"
-        )
-    if WINDOWS_DEVICE.fullmatch(slug):
-        return f"project_slug must not be {slug!r}, which Windows keeps for a device"
-    for name, choices in read_choices().items():
-        if ANSWERS[name] not in choices:
+    problem = find_slug_problem(str(ANSWERS["project_slug"]))
+    if problem:
+        return problem
+    template = read_template()
+    for name, choices in template.items():  # an old file of answers may hold others
+        if isinstance(choices, list) and ANSWERS[name] not in choices:
             return f"{name} must be one of {', '.join(choices)}, not {ANSWERS[name]!r}"
+    version, replayed = template.get("_version"), ANSWERS["_version"]
+    if version not in (None, replayed):
+        return (
+            f"the replayed answers are those of version {replayed} of the template, and this is "
+            f"version {version}; answer anew, or replay a project's .cookiecutter.json"
+        )
     return None
 
 
 def remove_parents():
-    """Remove the empty folders that a slug such as 'a/b' has made; cookiecutter itself removes only the innermost."""
+    """Remove the empty folders that a slug such as 'a/b' has made.
+
+    Cookiecutter itself removes only the innermost one.
+    """
     project, output = os.getcwd(), os.path.realpath(ANSWERS["_output_dir"])
     if os.path.dirname(project) != output and project.startswith(output + os.sep):
         os.chdir(output)
@@ -70,6 +108,7 @@ def remove_parents():
             project = os.path.dirname(project)
 
 
-if problem := find_problem():
+problem = find_problem()
+if problem:
     remove_parents()
     sys.exit(f"Error: {problem}.")

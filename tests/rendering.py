@@ -1,4 +1,4 @@
-"""Render the template, and read what was rendered."""
+"""Rendering of the template, and reading of rendered projects."""
 
 import itertools
 import json
@@ -11,15 +11,18 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 CONTEXT = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
 PROMPTS = [name for name in CONTEXT if not name.startswith("_")]
-CHOICES = {name: answers for name, answers in CONTEXT.items() if isinstance(answers, list)}
+CHOICES = {name: CONTEXT[name] for name in PROMPTS if isinstance(CONTEXT[name], list)}
 RAW_PROJECT = ROOT / "{{cookiecutter.project_slug}}"
+RAW_PACKAGE = RAW_PROJECT / RAW_PROJECT.name
 
 
-def render(answers: dict[str, str], output_dir: Path, hooks: bool = False, template: Path = ROOT) -> Path:
-    """Render a project into `output_dir` and return its folder; unknown prompts are refused, which cookiecutter lets
-    pass.
+def render(
+    answers: dict[str, str], output_dir: Path, hooks: bool = False, template: Path = ROOT
+) -> Path:
+    """Render a project into `output_dir` and return its folder.
 
-    On a machine without cookiecutter, `RENDERED` names a folder of projects that were rendered beforehand.
+    Unknown prompts are refused; cookiecutter ignores them. On a machine without cookiecutter,
+    `RENDERED` names a folder of projects that were rendered beforehand.
     """
     if rendered := os.environ.get("RENDERED"):
         return Path(shutil.copytree(Path(rendered) / name_of(answers), output_dir / "my_project"))
@@ -29,22 +32,32 @@ def render(answers: dict[str, str], output_dir: Path, hooks: bool = False, templ
     if unknown := answers.keys() - known.keys():
         raise ValueError(f"no such prompts: {sorted(unknown)}")
     return Path(
-        cookiecutter(str(template), no_input=True, extra_context=answers, output_dir=output_dir, accept_hooks=hooks)
+        cookiecutter(
+            str(template),
+            no_input=True,
+            extra_context=answers,
+            output_dir=output_dir,
+            accept_hooks=hooks,
+        )
     )
 
 
 def name_of(answers: dict[str, str]) -> str:
-    """Return the name of the folder in which a project with these answers is rendered beforehand."""
+    """Return the name of the folder of a project that is rendered beforehand."""
     return "-".join(value for _, value in sorted(answers.items())) or "default"
 
 
-def replay(answers: dict, file: Path, output_dir: Path, hooks: bool = True, template: Path = ROOT) -> Path:
+def replay(
+    answers: dict, file: Path, output_dir: Path, hooks: bool = True, template: Path = ROOT
+) -> Path:
     """Render a project from a file of answers, which cookiecutter takes as they are."""
     from cookiecutter.main import cookiecutter
 
-    defaults = {name: CHOICES[name][0] if name in CHOICES else "project" for name in PROMPTS}
+    defaults = {name: CHOICES[name][0] if name in CHOICES else "my_project" for name in PROMPTS}
     file.write_text(json.dumps({"cookiecutter": defaults | answers}), encoding="utf-8")
-    return Path(cookiecutter(str(template), replay=str(file), output_dir=output_dir, accept_hooks=hooks))
+    return Path(
+        cookiecutter(str(template), replay=str(file), output_dir=output_dir, accept_hooks=hooks)
+    )
 
 
 def copy_template(folder: Path) -> Path:
@@ -56,10 +69,15 @@ def copy_template(folder: Path) -> Path:
 
 
 def all_answers() -> list[dict[str, str]]:
-    """Return every combination of choices, but of the licenses, on which no other file depends, each one once."""
+    """Return every combination of choices.
+
+    The licenses, on which no other file depends, are combined with the first choices alone.
+    """
     first, *others = CHOICES["license"]
     choices = CHOICES | {"license": [first]}
-    combinations = [dict(zip(choices, answers, strict=True)) for answers in itertools.product(*choices.values())]
+    combinations = []
+    for answers in itertools.product(*choices.values()):
+        combinations.append(dict(zip(choices, answers, strict=True)))
     return combinations + [combinations[0] | {"license": other} for other in others]
 
 
@@ -70,14 +88,23 @@ class Project:
     answers: dict[str, str]
     folder: Path
 
+    @property
+    def package(self) -> Path:
+        """The package, a folder with the same name as the project's."""
+        return self.folder / self.folder.name
+
     @cached_property
     def files(self) -> dict[str, str]:
         """The text of each file by its path; a rendered project holds only text."""
-        paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        return {path.relative_to(self.folder).as_posix(): path.read_text(encoding="utf-8") for path in paths}
+        texts = {}
+        for path in sorted(self.folder.rglob("*")):
+            if path.is_file():
+                name = path.relative_to(self.folder).as_posix()
+                texts[name] = path.read_text(encoding="utf-8")
+        return texts
 
     def python(self, tests: bool = True) -> dict[str, str]:
-        """Return the Python files, with or without the project's own tests."""
+        """Return the Python files by their paths, with or without the project's own tests."""
         return {
             path: text
             for path, text in self.files.items()

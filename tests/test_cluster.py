@@ -1,4 +1,4 @@
-"""Many machines, played by one: two agents of torchrun, a rank that dies, one that hangs, and SLURM's script."""
+"""Several machines, played by one: agents of torchrun, ranks that die or hang, SLURM."""
 
 import contextlib
 import os
@@ -12,34 +12,21 @@ from pathlib import Path
 
 import pytest
 from rendering import render
-from running import OPTIONS, records, same_weights, start
+from running import PROGRAMS, STOPPABLE, records, same_weights, start, wait_for
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-
-BIN = Path(sys.executable).parent
-ARGUMENTS = [*OPTIONS[:3], "--model", "mlp", "--epochs", "12", "--save-every", "5", "--log-every", "2"]
-
-# What the commands of SLURM do here: `srun` starts its command once for each of two nodes, and turns SIGTERM into
-# SIGKILL, as the real one does; `scancel` sends a signal to what srun has started.
-SRUN = """#!/usr/bin/env bash
-while [[ $1 == --* ]]; do shift; done
-"$@" & first=$!
-"$@" & second=$!
-echo $first $second > step
-trap 'kill -KILL $first $second; exit 143' TERM
-wait $first && wait $second
-"""
-SCONTROL = """#!/usr/bin/env bash
-if [[ $1 == show ]]; then echo localhost; echo localhost; else echo "$@" >> requeued; fi
-"""
-SCANCEL = """#!/usr/bin/env bash
-[[ $1 == --signal=TERM && $2 == "$SLURM_JOB_ID" ]] && kill -TERM $(< step)
-"""
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+]
+OPTIONS = [*STOPPABLE, "--model", "mlp", "--epochs", "12", "--save-every", "5", "--ema", "0"]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def equal_threads() -> Iterator[None]:
-    """Give each process as many threads, however many share a machine: results depend on it in the last bits."""
+    """Give each process as many threads, however many share a machine.
+
+    Results depend on it in the last bits.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "2")  # a 1 would not count
         yield
@@ -54,58 +41,65 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(project: Path) -> Path:
     """The run of two processes that nothing disturbs."""
-    process = start(project, *ARGUMENTS, "--run-dir", "runs/whole", processes=2)
+    process = start(project, *OPTIONS, "--run-dir", "runs/whole", processes=2)
     process.communicate()
     assert process.returncode == 0
     return project / "runs" / "whole"
 
 
-def environment(**variables: object) -> dict[str, str]:
-    """The environment in which a script finds torchrun."""
-    return (
-        os.environ | {"PATH": f"{BIN}:{os.environ['PATH']}"} | {name: str(value) for name, value in variables.items()}
-    )
+def start_script(project: Path, *command: object, **environment: object) -> subprocess.Popen[str]:
+    """Start a command in a project with torchrun on its PATH."""
+    variables = {name: str(value) for name, value in environment.items()}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    variables = os.environ | {"PATH": path} | variables
+    return subprocess.Popen(list(map(str, command)), cwd=project, env=variables, text=True)
 
 
-def free_port() -> int:
+def find_free_port() -> int:
+    """Return the number of a port that nobody listens on."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         return free.getsockname()[1]
 
 
-def children(pid: int) -> list[int]:
+def find_children(pid: int) -> list[int]:
     """Return the processes that `pid` has started."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
 
 
-def grandchildren(pid: int) -> list[int]:
-    """Return what torchrun has started, be it `pid` itself or what the script `pid` has started."""
-    launcher = b"torchrun" not in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return [rank for child in children(pid) for rank in children(child)] if launcher else children(pid)
+def find_ranks(pid: int) -> list[int]:
+    """Return the processes of a torchrun, be it `pid` itself or started by the script `pid`."""
+    if b"torchrun" in Path(f"/proc/{pid}/cmdline").read_bytes():
+        return find_children(pid)
+    ranks = []
+    for child in find_children(pid):
+        ranks += find_children(child)
+    return ranks
 
 
-def wait_for(path: Path, process: subprocess.Popen) -> None:
-    """Wait until `process` has made that file."""
-    while not path.exists():
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-
-
-def gone(pid: int) -> bool:
-    """Tell whether a process ends within a minute."""
-    for _ in range(600):
+def is_gone(pid: int) -> bool:
+    """Return whether a process ends within two minutes."""
+    for _ in range(1200):
+        state = "Z"
         with contextlib.suppress(OSError):
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
-                time.sleep(0.1)
-                continue
-        return True
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        if state == "Z":
+            return True
+        time.sleep(0.1)
     return False
 
 
+def are_gone(pids: list[int]) -> bool:
+    """Return whether two processes end within two minutes each."""
+    assert len(pids) == 2
+    return all(is_gone(pid) for pid in pids)
+
+
 def test_two_agents_train_like_one(project, whole):
-    head = f"localhost:{free_port()}"
-    command = ["example_runs/multi_node.sh", *ARGUMENTS]
-    nodes = [subprocess.Popen(command, cwd=project, env=environment(NODES=2, HEAD=head)) for _ in range(2)]
+    variables = {"NODES": 2, "HEAD": f"localhost:{find_free_port()}"}
+    command = ["example_runs/multi_node.sh", *OPTIONS]
+    nodes = [start_script(project, *command, **variables) for _ in range(2)]
     assert [node.wait() for node in nodes] == [0, 0]
     assert same_weights(whole, project / "runs" / "multi_node")
     assert records(project / "runs" / "multi_node") == records(whole)
@@ -114,64 +108,78 @@ def test_two_agents_train_like_one(project, whole):
 @pytest.mark.parametrize("nodes", [1, 2])
 def test_a_killed_rank_is_started_again(project, whole, nodes):
     folder = project / "runs" / f"killed-{nodes}"
-    command = ["torchrun", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "main.py", "--resume"]
-    command = ["example_runs/multi_node.sh"] if nodes == 2 else command
-    variables = environment(NODES=nodes, HEAD=f"localhost:{free_port()}")
-    agents = [
-        subprocess.Popen([*command, *ARGUMENTS, "--run-dir", folder], cwd=project, env=variables) for _ in range(nodes)
-    ]
+    command = ["torchrun", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1"]
+    command += ["main.py", "--resume"]
+    if nodes == 2:
+        command = ["example_runs/multi_node.sh"]
+    variables = {"NODES": nodes, "HEAD": f"localhost:{find_free_port()}"}
+    command += [*OPTIONS, "--run-dir", folder]
+    agents = [start_script(project, *command, **variables) for _ in range(nodes)]
     wait_for(folder / "checkpoints" / "last.pt", agents[0])
-    ranks = [child for agent in agents for child in grandchildren(agent.pid)]
-    assert len(ranks) == 2
+    ranks = []
+    for agent in agents:
+        ranks += find_ranks(agent.pid)
     os.kill(ranks[1], signal.SIGKILL)
     assert [agent.wait() for agent in agents] == [0] * nodes
-    assert all(map(gone, ranks))
+    assert are_gone(ranks)
+    assert same_weights(whole, folder)
+    assert records(folder) == records(whole)
+
+
+def test_ranks_that_die_before_the_first_checkpoint_are_started_again(project, whole):
+    folder = project / "runs" / "early"
+    command = ["torchrun", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1"]
+    command += ["main.py", "--resume", *OPTIONS, "--run-dir", folder]
+    agent = start_script(project, *command)
+    wait_for(folder / "config.json", agent)
+    os.kill(find_ranks(agent.pid)[0], signal.SIGKILL)
+    assert agent.wait() == 0
     assert same_weights(whole, folder)
     assert records(folder) == records(whole)
 
 
 def test_a_hung_rank_ends_the_job(project):
     folder = project / "runs" / "hung"
-    process = start(project, *ARGUMENTS, "--dist-timeout", "5", "--run-dir", folder, processes=2)
+    options = [*OPTIONS, "--dist-timeout", "5", "--run-dir", folder]
+    process = start(project, *options, processes=2)
     wait_for(folder / "checkpoints" / "last.pt", process)
-    ranks = children(process.pid)
+    ranks = find_children(process.pid)
     os.kill(ranks[1], signal.SIGSTOP)
     process.communicate()
     assert process.returncode != 0
-    assert len(ranks) == 2 and all(map(gone, ranks))
+    assert are_gone(ranks)
 
 
 def test_killed_torchrun_leaves_no_orphan(project):
     folder = project / "runs" / "orphans"
-    process = start(project, *ARGUMENTS, "--run-dir", folder, processes=2)
+    process = start(project, *OPTIONS, "--run-dir", folder, processes=2)
     wait_for(folder / "checkpoints" / "last.pt", process)
-    ranks = children(process.pid)
+    ranks = find_children(process.pid)
     process.kill()
-    assert len(ranks) == 2 and all(map(gone, ranks))
+    assert are_gone(ranks)
     process.communicate()
 
 
-def test_slurm_script_is_queued_again_and_goes_on(project, whole, tmp_path):
-    for name, text in {"srun": SRUN, "scontrol": SCONTROL, "scancel": SCANCEL}.items():
-        (tmp_path / name).write_text(text)
-        (tmp_path / name).chmod(0o755)
-    variables = environment(
-        SLURM_JOB_NAME="job",
-        SLURM_JOB_ID=free_port(),
-        SLURM_NNODES=2,
-        SLURM_CPUS_PER_TASK=1,
-        SLURM_JOB_NODELIST="localhost,localhost",
-    )
-    variables["PATH"] = f"{tmp_path}:{variables['PATH']}"
-    folder = project / "runs" / f"job-{variables['SLURM_JOB_ID']}"
-    script = [project / "example_runs" / "slurm.sbatch", *ARGUMENTS]
-    process = subprocess.Popen(script, cwd=project, env=variables)
+def test_slurm_script_is_queued_again_and_continues(project, whole):
+    job = find_free_port()
+    variables = {
+        "PATH": f"{PROGRAMS}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "SLURM_JOB_NAME": "job",
+        "SLURM_JOB_ID": job,
+        "SLURM_NNODES": 2,
+        "SLURM_CPUS_PER_TASK": 1,
+        "SLURM_JOB_NODELIST": "localhost,localhost",
+    }
+    folder = project / "runs" / f"job-{job}"
+    script = [project / "example_runs" / "slurm.sbatch", *OPTIONS]
+    process = start_script(project, *script, **variables)
     wait_for(folder / "checkpoints" / "last.pt", process)
     process.send_signal(signal.SIGUSR1)
     assert process.wait() == 0
-    assert (project / "requeued").read_text() == f"requeue {variables['SLURM_JOB_ID']}\n"
+    assert (project / "requeued").read_text() == f"requeue {job}\n"
     assert len(records(folder)) < len(records(whole))
-    subprocess.run(script, cwd=project, env=variables, check=True)  # as SLURM does with a job that was queued again
+    again = start_script(project, *script, **variables)  # as SLURM does with a requeued job
+    assert again.wait() == 0
     assert same_weights(whole, folder)
     assert records(folder) == records(whole)
     logs = list((folder / "logs").rglob("stdout.log"))

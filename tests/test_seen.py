@@ -1,4 +1,4 @@
-"""What a person sees of a run: the terminal, summary.md, and the comparison of runs."""
+"""What a person sees of a run: the terminal, summary.md, and the comparison of two runs."""
 
 import fcntl
 import json
@@ -13,55 +13,61 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rendering import render
-from running import python
+from running import PROGRAMS, python, read_records, run, start
 
-pytestmark = pytest.mark.xdist_group("seen")  # one process renders one project and starts the few runs
-OPTIONS = ["--device", "cpu", "--model", "mlp", "--no-augment", "--epochs", "3", "--log-every", "99", "--run-dir"]
-
-
-def records(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def cells(text: str) -> list[list[str]]:
-    """Return the cells of the tables in a text of Markdown."""
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+pytestmark = pytest.mark.xdist_group("seen")  # one process renders and starts the few runs
+OPTIONS = ["--device", "cpu", "--model", "mlp", "--no-augment", "--epochs", "3"]
+OPTIONS += ["--log-every", "99", "--run-dir"]
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with two finished runs that differ in their learning rate, one of which has a difficult name."""
+    """A project with two finished runs with other options, one of which has a difficult name."""
     folder = render({"logger": "none"}, tmp_path_factory.mktemp("seen"))
-    out, _ = python(folder, "main.py", *OPTIONS, "runs/first")
+    out, _ = run(folder, *OPTIONS, "runs/first")
     (folder / "first.txt").write_text(out)
-    out, _ = python(folder, "main.py", *OPTIONS, "runs/it's second", "--lr", "0.0001", "--seed", "3")
+    out, _ = run(folder, *OPTIONS, "runs/it's second", "--lr", "0.0001", "--seed", "3")
     (folder / "second.txt").write_text(out)
     return folder
 
 
-@pytest.fixture
-def runs(project: Path, tmp_path: Path) -> Path:
-    """A copy of the runs, for a test to damage."""
-    return Path(shutil.copytree(project / "runs", tmp_path / "runs"))
+def read_cells(text: str) -> list[list[str]]:
+    """Return the cells of the tables in a text of Markdown."""
+    rows = []
+    for line in text.splitlines():
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    return rows
 
 
-# ---------------------------------------------------------------------------------------------------------- summary.md
+def find_best(epochs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the record of the epoch with the highest validation accuracy."""
+    return max(epochs, key=lambda record: record["val/accuracy"])
+
+
+def format_metrics(record: dict[str, Any], split: str) -> list[str]:
+    """Return loss and accuracy of a split as they are shown."""
+    return [f"{record[f'{split}/{name}']:.4g}" for name in ("loss", "accuracy")]
+
+
+# ------------------------------------------------------------------------------------ summary.md
 
 
 def test_summary_says_what_was_measured(project):
     folder = project / "runs" / "it's second"
     text = (folder / "summary.md").read_text()
-    *epochs, test = records(folder)
-    best = max(epochs, key=lambda record: record["val/accuracy"])
-    header, _, *rows = cells(text)[:4]
+    *epochs, test = read_records(folder)
+    best = find_best(epochs)
+    header, _, loss, accuracy = read_cells(text)[:4]
     assert header == ["metric", "test", f"validation, best epoch: {best['epoch']}"]
-    assert rows == [
-        [name, f"{test[f'test/{name}']:.4g}", f"{best[f'val/{name}']:.4g}"] for name in ("loss", "accuracy")
-    ]
-    changed = {flag.strip("`"): (value, default) for flag, value, default in cells(text)[6:]}
+    assert [loss[0], accuracy[0]] == ["loss", "accuracy"]
+    assert [loss[1], accuracy[1]] == format_metrics(test, "test")
+    assert [loss[2], accuracy[2]] == format_metrics(best, "val")
+    changed = {flag.strip("`"): (value, default) for flag, value, default in read_cells(text)[6:]}
     assert changed == {
         "--device": ("cpu", "auto"),
         "--model": ("mlp", "cnn"),
@@ -71,183 +77,98 @@ def test_summary_says_what_was_measured(project):
         "--lr": ("0.0001", "0.005"),
         "--seed": ("3", "0"),
     }
-    for line in ("- data: digits, 1,078 + 359 + 360 samples", "- model: mlp, 85,002 parameters", "- device: cpu, fp32"):
-        assert line in text
-    assert re.search(r"^- peak memory: [0-9.]*[1-9][0-9.]* GiB of the process$", text, re.MULTILINE)
-    pictures = re.findall(r"!\[\w+\]\((.*)\)", text)
-    assert set(pictures) == {path.name for path in folder.glob("*.png")} and len(pictures) == 3
+    assert "- data: digits, samples: train 1,079, val 359, test 359\n" in text
+    assert "- model: mlp, 85,002 parameters\n" in text
+    assert "- device: cpu, fp32" in text
+    assert re.search(r"^- peak memory: [0-9.]*[1-9][0-9.]* GiB of main memory$", text, re.MULTILINE)
+    figures = re.findall(r"!\[\w+\]\((.*)\)", text)
+    assert set(figures) == {path.name for path in folder.glob("*.png")} and len(figures) == 3
 
 
-def test_summary_of_a_run_that_was_resumed(project, runs):
-    folder = runs / "first"
-    before = records(folder)
-    python(project, "main.py", "--resume", "--run-dir", folder, "--epochs", "4")
-    text, after = (folder / "summary.md").read_text(), records(folder)
+def test_summary_of_a_run_that_was_resumed(project, tmp_path):
+    folder = Path(shutil.copytree(project / "runs" / "first", tmp_path / "first"))
+    before = read_records(folder)
+    run(project, "--resume", "--run-dir", folder, "--epochs", "4")
+    text, after = (folder / "summary.md").read_text(), read_records(folder)
     assert len(after) == len(before) + 1
-    assert [record["seconds"] for record in after] == sorted(record["seconds"] for record in after)
-    assert cells(text)[2][1] == f"{after[-1]['test/loss']:.4g}"
-    assert ["`--epochs`", "4", "20"] in cells(text)
-    seconds = float(re.search(r"^- time: ([\d.]+) s", text, re.MULTILINE)[1])
-    assert seconds == pytest.approx(after[-1]["seconds"], abs=0.6)
+    seconds = [record["seconds"] for record in after]
+    assert seconds == sorted(seconds)
+    assert read_cells(text)[2][1] == f"{after[-1]['test/loss']:.4g}"
+    assert ["`--epochs`", "4", "20"] in read_cells(text)
+    shown = float(re.search(r"^- time: ([\d.]+) s", text, re.MULTILINE)[1])
+    assert shown == pytest.approx(seconds[-1], abs=0.6)  # as rounded
 
 
 def test_summary_of_an_evaluation(project):
     weights = "runs/first/checkpoints/best.pt"
-    out, _ = python(project, "main.py", "--evaluate", weights, "--run-dir", "evaluated")
+    out, _ = run(project, "--evaluate", weights, "--run-dir", "evaluated")
     text = (project / "evaluated" / "summary.md").read_text()
-    assert f"- weights: {weights}" in text and f" --evaluate={weights}\n" in text
-    test = records(project / "runs" / "first")[-1]
-    assert cells(text)[:4] == [
-        ["metric", "test"],
-        ["---", "---"],
-        *([name, f"{test[f'test/{name}']:.4g}"] for name in ("loss", "accuracy")),
-    ]
-    assert "evaluate " not in out and "best " not in out and "compare " not in out
+    assert f"- weights: {weights}" in text and f" --evaluate {weights}\n" in text
+    test = read_records(project / "runs" / "first")[-1]
+    header, _, loss, accuracy = read_cells(text)[:4]
+    assert header == ["metric", "test"]
+    assert [loss[1], accuracy[1]] == format_metrics(test, "test")
+    for line in out.splitlines():
+        assert not line.startswith(("evaluate ", "best ", "compare "))
 
 
 def test_summary_of_two_processes(project, tmp_path):
-    out, _ = python(project, "main.py", *OPTIONS, tmp_path, "--quick", processes=2)
+    out, _ = run(project, *OPTIONS, tmp_path, "--quick", processes=2)
     text = (tmp_path / "summary.md").read_text()
     assert text.count("# ") == 1 and "processes: 2" in text
-    assert cells(text)[2][1] == f"{records(tmp_path)[-1]['test/loss']:.4g}"
+    assert read_cells(text)[2][1] == f"{read_records(tmp_path)[-1]['test/loss']:.4g}"
     assert out.count("summary ") == 1
 
 
-# ---------------------------------------------------------------------------------------------------------- compare.py
+# ------------------------------------------------------------------------------------ compare.py
 
 
-def compare(project: Path, *arguments: object, code: int = 0) -> tuple[list[list[str]], str]:
-    """Return the rows of the table, cell by cell, and what compare.py complained of."""
-    out, err = python(project, "compare.py", *arguments, code=code)
-    return [re.split(r"  +", line.strip()) for line in out.splitlines() if "curves: " not in line and line], err
-
-
-def test_compare_shows_what_differs(project, tmp_path):
-    rows, err = compare(project, *sorted((project / "runs").iterdir()), "--output", tmp_path / "curves.png")
+def test_compare_shows_what_was_measured(project, tmp_path):
+    folders = sorted((project / "runs").iterdir())
+    command = ["compare.py", *folders, "--output", tmp_path / "curves.png"]
+    out, err = python(project, *command, COLUMNS=200)
     assert not err
-    assert rows[0] == ["run", "lr", "seed", "best epoch", "val/accuracy", "test/loss", "test/accuracy", "time"]
-    for (name, lr, seed, best, *values, _), (folder, expected) in zip(
-        rows[1:], {"first": ("0.005", "0"), "it's second": ("0.0001", "3")}.items(), strict=True
-    ):
-        *epochs, test = records(project / "runs" / folder)
-        top = max(epochs, key=lambda record: record["val/accuracy"])
-        assert (name, lr, seed, best) == (folder, *expected, f"{top['epoch']} of 3")
-        measured = [top["val/accuracy"], test["test/loss"], test["test/accuracy"]]
-        assert values == [f"{value:.4g}" for value in measured]
+    rows = [re.split(r"  +", line.strip()) for line in out.split("\n\n")[0].splitlines()]
+    results = ["val/accuracy", "best epoch", "time", "test/loss", "test/accuracy"]
+    assert rows[0] == ["run", "lr", "seed", *results]
+    shown = {row[0]: row[1:] for row in rows[1:]}
+    for folder, options in {"first": ["0.005", "0"], "it's second": ["0.0001", "3"]}.items():
+        *epochs, test = read_records(project / "runs" / folder)
+        best = find_best(epochs)
+        lr, seed, accuracy, epoch, _, *tested = shown[folder]
+        assert [lr, seed] == options
+        assert [accuracy, epoch] == [f"{best['val/accuracy']:.4g}", f"{best['epoch']} of 3"]
+        assert tested == format_metrics(test, "test")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_compare_sorts_the_best_first(project, tmp_path):
-    folders = [project / "runs" / name for name in ("it's second", "first")]
-    losses = {folder.name: records(folder)[-1]["test/loss"] for folder in folders}
-    assert losses["first"] < losses["it's second"]
-    for options, order in {
-        (): ["first", "it's second"],
-        ("--sort", "test/loss"): ["first", "it's second"],
-        ("--sort", "test/accuracy", "--reverse"): ["it's second", "first"],
-        ("--sort", "test/loss", "--reverse"): ["it's second", "first"],
-    }.items():
-        rows, _ = compare(project, *folders, *options, "--output", tmp_path / "curves.png")
-        assert [name for name, *_ in rows[1:]] == order
+# ----------------------------------------------------------------------------------- the figures
 
 
-def test_compare_takes_runs_that_are_not_finished_and_skips_damaged_ones(project, runs):
-    for name, lines in {"begun": 0, "halfway": 2}.items():
-        shutil.copytree(runs / "first", runs / name)
-        text = (runs / name / "metrics.jsonl").read_text()
-        (runs / name / "metrics.jsonl").write_text("".join(text.splitlines(keepends=True)[:lines]))
-    for number, (file, text) in enumerate(
-        [("config.json", "{"), ("config.json", "{}"), ("metrics.jsonl", "3\n"), ("run.json", "[]")]
-    ):
-        shutil.copytree(runs / "first", runs / f"damaged{number}")
-        (runs / f"damaged{number}" / file).write_text(text)
-    (runs / "notes.txt").write_text("no run")
-    (runs / "empty").mkdir()
-    rows, err = compare(project, *runs.iterdir(), "--output", runs / "curves.png")
-    names = [row[0] for row in rows[1:]]
-    assert set(names) == {"first", "it's second", "halfway", "begun"} and names[-1] == "begun"
-    halfway = rows[1 + names.index("halfway")]
-    assert halfway[3].endswith("of 2") and halfway[5:7] == ["-", "-"]
-    warnings = err.splitlines()  # of the damaged ones; what is no run, such as a logger's own files, is passed over
-    assert len(warnings) == 4
-    assert all(line.startswith("warning: ") and f"damaged{n}" in line for n, line in enumerate(sorted(warnings)))
-
-
-def test_compare_ends_with_one_line_where_it_cannot(project, tmp_path):
-    for arguments, message in {
-        (tmp_path,): "is no run",
-        ("runs/*",): "is no run",
-        (): "RUN",
-        ("runs/first", "--sort", "test/nonsense"): "choose from test/accuracy, test/loss",
-        ("runs/first", "--output", tmp_path / "nowhere" / "curves.png"): "cannot draw",
-        ("runs/first", "--output", tmp_path / "curves.nonsense"): "cannot draw",
-    }.items():
-        _, err = compare(project, *arguments, code=2)
-        assert err.startswith("error: ") and message in err and len(err.splitlines()) == 1
-
-
-def test_compare_starts_without_torch(project, tmp_path):
-    code = "import sys, compare; compare.main(); sys.exit('torch' in sys.modules)"
-    command = [sys.executable, "-c", code, "runs/first", "--output", tmp_path / "curves.png"]
-    subprocess.run(command, cwd=project, stdout=subprocess.DEVNULL, check=True)
-
-
-# -------------------------------------------------------------------------------------------------------- the pictures
-
-CLOCKED = """
-import json, types
-import tracking, runtime, utils
-from pathlib import Path
-
-now, drawn = 0.0, []
-tracking.time = types.SimpleNamespace(perf_counter=lambda: now)
-args = utils.parse_arguments(["--quiet", "--device", "cpu"])
-
-def draw():
-    global now
-    now += 3
-    drawn.append(now)
-    return {"note": "drawn"}
-
-with runtime.start(args) as here:
-    state = None
-    for session in range(3):
-        logger = tracking.Logger(args, args, here, Path("drawn"), {"accuracy": True}, draw)
-        logger.folder.mkdir(exist_ok=True)
-        logger.dashboard = tracking.Dashboard(logger.folder, {})
-        logger.load_state_dict(state or {})
-        for epoch in range(40 * session, 40 * session + 40):
-            logger.progress([], epoch, 0, 1)
-            now += 20
-            logger.total, logger.samples = 1.0, 1
-            logger.log(epoch, train=logger.end_epoch(), val={"loss": 1.0, "accuracy": 0.5})
-        state = logger.state_dict()
-    print(json.dumps([now, drawn, logger.seconds()]))
-"""
-
-
-def test_pictures_take_a_hundredth_of_the_time(project):
-    """Draw pictures of 3 s in 120 epochs of 20 s and three sessions, by a clock that is set."""
-    (project / "clocked.py").write_text(CLOCKED)
-    out, _ = python(project, "clocked.py")
+def test_figures_take_a_hundredth_of_the_time(project):
+    """Draw figures of 3 s in 120 epochs of 20 s and three sessions, by a clock that is set."""
+    out, _ = python(project, PROGRAMS / "draw_by_clock.py")
     end, drawn, seconds = json.loads(out)
     assert seconds == end == 120 * 20 + 3 * len(drawn)
     first, *others = drawn
     assert first < 100  # early, as what they cost is not known yet
     assert len(others) == 7  # after 600 s, 900 s and so on up to 2,400 s
-    assert all(3 * (number + 2) <= 0.01 * time for number, time in enumerate(others))
+    for number, time in enumerate(others):
+        assert 3 * (number + 2) <= 0.01 * time
 
 
-# -------------------------------------------------------------------------------------------------------- the terminal
+# ---------------------------------------------------------------------------------- the terminal
 
 
-def in_a_terminal(project: Path, columns: int, *command: object) -> tuple[list[str], list[str]]:
-    """Run main.py in a terminal; return all that was ever shown in a line, and the lines that stay."""
+def run_in_a_terminal(project: Path, *options: object) -> tuple[list[str], list[str]]:
+    """Run main.py in a terminal of 80 columns.
+
+    Return all that was ever shown in a line, and the lines that stay.
+    """
     master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    process = subprocess.Popen(
-        [sys.executable, "main.py", *map(str, command)], cwd=project, stdin=slave, stdout=slave, stderr=slave
-    )
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
+    command = [sys.executable, "main.py", *map(str, options)]
+    process = subprocess.Popen(command, cwd=project, stdin=slave, stdout=slave, stderr=slave)
     os.close(slave)
     data = b""
     while True:
@@ -271,7 +192,7 @@ def in_a_terminal(project: Path, columns: int, *command: object) -> tuple[list[s
 
 
 def test_terminal(project, tmp_path):
-    shown, stays = in_a_terminal(project, 80, *OPTIONS, tmp_path)
+    shown, stays = run_in_a_terminal(project, *OPTIONS, tmp_path)
     bars = [part for part in shown if "%|" in part]
     assert {part[:9] for part in bars} == {"epoch 1/3", "epoch 2/3", "epoch 3/3"}
     assert all(len(part) < 80 and "steps/s" in part for part in bars)
@@ -284,15 +205,17 @@ def test_without_a_terminal(project):
     out = (project / "first.txt").read_text()
     assert "%|" not in out and "\r" not in out
     lines = [line for line in out.splitlines() if line]
-    title, *epochs = lines[4:8]
-    assert title.split() == ["train/loss", "val/loss", "val/accuracy", "samples/s"]
-    *measured, _ = records(project / "runs" / "first")
+    assert [line.split()[0] for line in lines[:4]] == ["device", "model", "data", "run"]
+    header, *rows = lines[4:8]
+    names = ["train/loss", "train/accuracy", "val/loss", "val/accuracy"]
+    assert header.split() == [*names, "samples/s"]
     best = -1.0
-    for line, record in zip(epochs, measured, strict=True):
-        *cells, star = line.split() if line.endswith("*") else [*line.split(), ""]
+    *epochs, _ = read_records(project / "runs" / "first")
+    for row, record in zip(rows, epochs, strict=True):
+        cells = row.split()
         assert cells[:2] == ["epoch", f"{record['epoch']}/3"]
-        assert cells[2:5] == [f"{record[name]:.4g}" for name in ("train/loss", "val/loss", "val/accuracy")]
-        assert (star == "*") == (record["val/accuracy"] > best)
+        assert cells[2:6] == [f"{record[name]:.4g}" for name in names]
+        assert (cells[-1] == "*") == (record["val/accuracy"] > best)
         best = max(best, record["val/accuracy"])
 
 
@@ -304,29 +227,31 @@ def test_last_lines_say_what_comes_next(project):
     assert re.search(r"^test .*$", second, re.MULTILINE)[0] in out
     assert re.search(r"^compare +python (.*)$", second, re.MULTILINE)[1] == "compare.py runs/*"
     (summary,) = re.findall(r"^summary +(.*)$", second, re.MULTILINE)
-    (beside,) = re.findall(r"^beside it +(.*)$", second, re.MULTILINE)
-    assert all((project / summary).with_name(name).is_file() for name in ["summary.md", *beside.split(", ")])
+    (figures,) = re.findall(r"^figures +(.*)$", second, re.MULTILINE)
+    for name in ["summary.md", *figures.split(", ")]:
+        assert (project / summary).with_name(name).is_file()
     assert "resume" not in second
 
 
 def test_a_quiet_run_from_the_command_in_the_summary(project, tmp_path):
     folder = project / "runs" / "it's second"
-    (command,) = re.findall(r"```bash\npython main.py (.*)\n```", (folder / "summary.md").read_text())
+    text = (folder / "summary.md").read_text()
+    (command,) = re.findall(r"```bash\npython main.py (.*)\n```", text)
     assert "--run-dir" not in command
-    shown, _ = in_a_terminal(project, 80, *shlex.split(command), "--quiet", "--run-dir", tmp_path)
+    shown, _ = run_in_a_terminal(project, *shlex.split(command), "--quiet", "--run-dir", tmp_path)
     assert shown == [""]
-    assert records(tmp_path)[-1]["test/loss"] == records(folder)[-1]["test/loss"]
+    assert read_records(tmp_path)[-1]["test/loss"] == read_records(folder)[-1]["test/loss"]
 
 
-def test_a_stopped_run_says_how_to_go_on(project, tmp_path):
+def test_a_stopped_run_says_how_to_continue(project, tmp_path):
     folder = tmp_path / "it's stopped"
-    command = [sys.executable, "main.py", *OPTIONS, str(folder), "--epochs", "1000"]
-    process = subprocess.Popen(command, cwd=project, text=True, stdout=subprocess.PIPE)
+    process = start(project, *OPTIONS, folder, "--epochs", "1000")
     for line in process.stdout:
         if line.startswith("epoch "):
             process.send_signal(signal.SIGTERM)
             break
-    out, _ = process.communicate(timeout=60)
-    (again,) = re.findall(r"go on with: python (.*)$", out, re.MULTILINE)
+    out, _ = process.communicate(timeout=300)
+    assert re.search(r"^stopped at step [\d,]+ \(\d+ of 1000 epochs done", out, re.MULTILINE)
+    (again,) = re.findall(r"to continue: python (.*)$", out, re.MULTILINE)
     assert shlex.split(again) == ["main.py", "--resume", "--run-dir", str(folder)]
     assert not (folder / "summary.md").exists()

@@ -1,99 +1,179 @@
-"""Compares runs: `python compare.py runs/*` prints a table of them, the best first, and draws their curves."""
+"""Comparison of runs: `python compare.py runs/*` prints a table, best first, and draws curves."""
 
 import json
 import math
+import shutil
 import sys
+import textwrap
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
-from options import Parser
-from summary import best_epoch, duration
+from {{ cookiecutter.project_slug }}.engine.options import MAY_CHANGE, Parser
+from {{ cookiecutter.project_slug }}.engine.report import (
+    best_epoch,
+    draw_runs,
+    format_duration,
+    format_number,
+    is_finite,
+    read_records,
+)
+
+HIDDEN = MAY_CHANGE - {"data_dir", "epochs", "patience"}  # options that do not change the result
+Row = dict[str, str]  # cells by column
 
 
 class Run:
-    """What the folder of a run tells of it, finished or not; fails where a file is absent or damaged."""
+    """A run directory, also of an unfinished run or an evaluation; raises an error if damaged."""
 
-    def __init__(self, folder: Path):
-        self.name = folder.resolve().name
-        self.options = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        self.rising = json.loads((folder / "run.json").read_text(encoding="utf-8"))["higher_is_better"]
-        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        self.records = [json.loads(line) for line in lines]
-        self.epochs = [record for record in self.records if "val/loss" in record]
+    def __init__(self, run_dir: Path):
+        self.name = run_dir.resolve().name
+        self.options = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
+        facts = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))
+        self.higher_is_better = facts["higher_is_better"]
         self.monitor = self.options["monitor"]
-        self.best = best_epoch(self.epochs, self.monitor, self.rising[self.monitor])
-        tests = [record for record in self.records[-1:] if "test/loss" in record]
-        found = [*([self.best] if self.best else []), *tests]
-        self.metrics = {name: value for record in found for name, value in record.items() if "/" in name}
-        self.seconds = max((record.get("seconds", 0) for record in self.records), default=0)
+        records = read_records(run_dir / "metrics.jsonl")
+        self.epochs = [record for record in records if record["event"] == "epoch"]
+        self.best = best_epoch(self.epochs, self.monitor, self.higher_is_better)
+        self.seconds = max((record.get("seconds", 0) for record in records), default=0)
+        test = records[-1] if records and records[-1]["event"] == "test" else {}
+        self.metrics: dict[str, float] = {}  # at the best epoch, and of the test
+        for name, value in [*self.best.items(), *test.items()]:
+            if "/" in name and is_finite(value):
+                self.metrics[name] = value
 
-    def row(self, options: list[str]) -> dict[str, str]:
-        """Return the cells of this run by their columns: those of `options`, then what was reached."""
-        shown = {name: value for name, value in self.metrics.items() if name.startswith("test/")}
-        shown = {name: value for name, value in self.metrics.items() if name == f"val/{self.monitor}"} | shown
-        return (
-            {"run": self.name}
-            | {name: str(self.options.get(name, "-")) for name in options}
-            | ({"best epoch": f"{self.best['epoch']} of {len(self.epochs)}"} if self.best else {})
-            | {name: f"{value:.4g}" for name, value in shown.items()}
-            | {"time": duration(self.seconds)}
-        )
+    def results(self) -> Row:
+        """Return the metrics, the best epoch and the time."""
+        epoch = f"{self.best['epoch']} of {len(self.epochs)}" if self.best else "-"
+        time = format_duration(self.seconds)
+        cells = {f"val/{self.monitor}": "-", "best epoch": epoch, "time": time}
+        for name, value in self.metrics.items():
+            if name in cells or name.startswith("test/"):
+                cells[name] = format_number(value)
+        return cells
+
+    def sort_key(self, metric: str, descending: bool) -> float:
+        """Return the number that runs are sorted by; a run without the metric comes last."""
+        if metric not in self.metrics:
+            return math.inf
+        return -self.metrics[metric] if descending else self.metrics[metric]
 
 
-def read_runs(folders: list[Path]) -> tuple[list[Run], list[str]]:
-    """Return the runs in `folders`, and what is wrong with the other folders."""
-    runs, problems = [], []
-    for folder in folders:
+def read_runs(paths: list[Path]) -> tuple[list[Run], list[str]]:
+    """Return the runs, and a message for each directory that cannot be read."""
+    run_dirs = [path for path in paths if (path / "config.json").exists()]  # no files of trackers
+    runs = []
+    problems = []
+    for run_dir in run_dirs or paths:
         try:
-            runs.append(Run(folder))
-        except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
-            problems.append(f"{folder} is no run, or damaged: {error}")
+            runs.append(Run(run_dir))
+        except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
+            problems.append(f"{run_dir} is no run directory, or damaged: {error}")
     return runs, problems
 
 
-def table(rows: list[dict[str, str]]) -> str:
-    """Return the rows with their columns aligned: the first to the left, the others, mostly numbers, to the right."""
-    columns = [*dict.fromkeys(name for row in rows for name in row if name != "time"), "time"]
-    cells = [columns, *([row.get(name, "-") for name in columns] for row in rows)]
-    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
-    lines = []
-    for first, *others in cells:
-        lines.append("  ".join([first.ljust(widths[0]), *map(str.rjust, others, widths[1:])]))
-    return "\n".join(lines)
+def sort_runs(args: Namespace, parser: Parser, runs: list[Run]) -> None:
+    """Sort the runs by --sort, or by the monitored metric in validation."""
+    metric = args.sort or f"val/{runs[0].monitor}"
+    names: set[str] = set()
+    higher_is_better = False
+    for run in runs:
+        names.update(run.metrics)
+        higher_is_better |= run.higher_is_better.get(metric.partition("/")[2], False)
+    if args.sort and metric not in names:
+        parser.error(f"no run has {metric}; choose from {', '.join(sorted(names))}")
+    runs.sort(key=lambda run: run.sort_key(metric, descending=higher_is_better != args.reverse))
+
+
+def get_differences(runs: list[Run]) -> list[Row]:
+    """Return the options of each run that are not the same in all runs."""
+    values: dict[str, list[str]] = {}  # of each option, in all runs
+    for number, run in enumerate(runs):
+        for name, value in run.options.items():
+            values.setdefault(name, ["-"] * len(runs))[number] = str(value)
+    rows: list[Row] = [{} for _ in runs]
+    for name, texts in values.items():
+        if name in HIDDEN or len(set(texts)) == 1:
+            continue
+        for row, text in zip(rows, texts, strict=True):
+            row[name] = text if len(text) <= 24 else f"…{text[-23:]}"  # paths differ at their ends
+    return rows
+
+
+def get_labels(runs: list[Run], options: list[Row]) -> list[str]:
+    """Return the legend: the options that differ, and the run if two have the same."""
+    labels = []
+    for run, row in zip(runs, options, strict=True):
+        label = ", ".join(f"{name}={value}" for name, value in row.items())
+        if not row:
+            label = run.name
+        elif options.count(row) > 1:
+            label += f" ({run.name})"
+        labels.append(textwrap.fill(label, 40))
+    return labels
+
+
+def print_tables(runs: list[Run], options: list[Row]) -> None:
+    """Print options and results in one table if the terminal is wide enough, otherwise in two."""
+    width = shutil.get_terminal_size().columns
+    names = [run.name for run in runs]
+    results = [run.results() for run in runs]
+    together = [{**left, **right} for left, right in zip(options, results, strict=True)]
+    blocks = format_table(names, together, width)
+    if len(blocks) > 1:
+        blocks = format_table(names, results, width)
+        blocks += ["options that differ:", *format_table(names, options, width)]
+    print("\n\n".join(blocks))
+
+
+def format_table(names: list[str], rows: list[Row], width: int) -> list[str]:
+    """Return a table with a line for each run, in blocks of columns if it exceeds `width`."""
+    columns: dict[str, None] = {}  # in order, each once
+    for row in rows:
+        columns.update(dict.fromkeys(row))
+    first = pad(["run", *names], str.ljust)
+    blocks = []
+    lines = first
+    for name in columns:
+        cells = pad([name, *(row.get(name, "-") for row in rows)], str.rjust)
+        if lines is not first and len(lines[0]) + 2 + len(cells[0]) > width:
+            blocks.append(lines)
+            lines = first
+        lines = [f"{line}  {cell}" for line, cell in zip(lines, cells, strict=True)]
+    blocks.append(lines)
+    return ["\n".join(block) for block in blocks]
+
+
+def pad(cells: list[str], justify: Callable[[str, int], str]) -> list[str]:
+    """Return the cells of a column with the same width."""
+    width = len(max(cells, key=len))
+    return [justify(cell, width) for cell in cells]
 
 
 def main() -> None:
     """Print the table, then draw the curves."""
-    parser = Parser(prog="compare.py", description=(__doc__ or "").splitlines()[0], allow_abbrev=False)
-    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run folder")
-    parser.add_argument("--sort", metavar="METRIC", help="such as test/loss; by default --monitor in validation")
-    parser.add_argument("--reverse", action="store_true", help="the worst first")
-    parser.add_argument("--output", type=Path, default="compare.png", help="where to draw; by default compare.png")
+    parser = Parser("compare.py", usage="%(prog)s [options] RUN [RUN ...]", description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="run directory")
+    help_sort = "e.g. test/loss (default: the monitored metric in validation)"
+    parser.add_argument("--sort", metavar="METRIC", help=help_sort)
+    parser.add_argument("--reverse", action="store_true", help="print the worst run first")
+    help_output = "file of the figure"
+    parser.add_argument("--output", type=Path, default="compare.png", help=help_output)
     args = parser.parse_args()
 
-    folders = [folder for folder in args.runs if (folder / "config.json").exists()]  # and not a logger's own files
-    runs, problems = read_runs(folders or args.runs)
+    runs, problems = read_runs(args.runs)
     if not runs:
         parser.error(problems[0])
-    metric = args.sort or f"val/{runs[0].monitor}"
-    names = sorted({name for run in runs for name in run.metrics})
-    if names and metric not in names:
-        parser.error(f"no run has {metric}; choose from {', '.join(names)}")
     for problem in problems:
         print(f"warning: {problem}", file=sys.stderr)
-    rising = any(run.rising.get(metric.partition("/")[2], False) for run in runs)
+    sort_runs(args, parser, runs)
+    options = get_differences(runs)
+    print_tables(runs, options)
 
-    def place(run: Run) -> float:
-        value = run.metrics.get(metric, math.nan)
-        return math.inf if math.isnan(value) else value if rising == args.reverse else -value
-
-    runs.sort(key=place)
-    every = dict.fromkeys(name for run in runs for name in run.options)
-    options = [name for name in every if len({str(run.options.get(name)) for run in runs}) > 1]
-    print(table([run.row(options) for run in runs]))
-
-    from curves import draw_runs  # here, as matplotlib takes longer to import than the table to print
-
-    figure = draw_runs([(run.name, run.epochs, run.monitor) for run in runs])
+    curves = []
+    for run, label in zip(runs, get_labels(runs, options), strict=True):
+        curves.append((label, run.epochs, run.monitor))
+    figure = draw_runs(curves)
     try:
         figure.savefig(args.output, dpi=150)
     except (OSError, ValueError) as error:

@@ -1,54 +1,71 @@
 """{{ cookiecutter.project_name | replace('\\', '\\\\') | replace('"', '\\"') }}: train, validate and test.
 
-`python main.py --help` shows every option; `utils.py` defines what they select.
+`python main.py --help` shows all options; `utils.py` defines them, the getters and the two loops.
 """
 
 from argparse import Namespace
 
-from runtime import Runtime, start
-from utils import (
+from {{ cookiecutter.project_slug }}.engine.errors import Stopped
+from {{ cookiecutter.project_slug }}.engine.runtime import Runtime, start
+from {{ cookiecutter.project_slug }}.plots import make_figures
+from {{ cookiecutter.project_slug }}.utils import (
+    end_epoch,
     evaluate,
     get_checkpoint,
-    get_ema,
     get_loaders,
     get_logger,
     get_metrics,
-    get_model,
     get_objective,
-    get_optimizer,
-    get_run_folder,
-    get_scheduler,
+    get_run_dir,
+    get_train_state,
     parse_arguments,
+    should_stop_early,
     train_one_epoch,
 )
 
 
 def main(args: Namespace, runtime: Runtime) -> None:
-    """Train on the training split, keep what validates best, and test that once."""
-    folder = get_run_folder(args, runtime)  # before anything slow: it must be writable, and no other run's
+    """Train on the training split, keep the weights that validate best, and test those once."""
+    run_dir = get_run_dir(args, runtime)
     train_loader, val_loader, test_loader = get_loaders(args, runtime)
-    model = get_model(args, runtime, train_loader.dataset)
-    eval_model = get_ema(args, runtime, model, train_loader.dataset)  # averaged weights, or the model itself
     objective = get_objective(args)
-    metrics = get_metrics(runtime, train_loader.dataset)
-    optimizer = get_optimizer(args, model)
-    scheduler = get_scheduler(args, optimizer, steps_per_epoch=len(train_loader))
-    logger = get_logger(args, runtime, folder, eval_model, val_loader, metrics)
-    checkpoint = get_checkpoint(
-        args, runtime, folder, metrics, model, ema=eval_model, optimizer=optimizer, scheduler=scheduler, logger=logger
-    )
-    logger.introduce(model, train_loader, val_loader, test_loader)
+    metrics = get_metrics(args, runtime, train_loader.info)
+    state = get_train_state(args, runtime, train_loader)
+    checkpoint = get_checkpoint(runtime, run_dir)
+    logger = get_logger(args, runtime, run_dir, metrics)
+    if args.resume:
+        checkpoint.load_latest(state, logger)
+    logger.log_start(state, train_loader, val_loader, test_loader)
 
-    for epoch in checkpoint.epochs(args.epochs):  # resumes where a stopped run left off
-        train = train_one_epoch(
-            args, runtime, model, eval_model, train_loader, objective, optimizer, scheduler, logger, checkpoint
-        )
-        val = evaluate(runtime, eval_model, val_loader, objective, metrics)
-        logger.log(epoch, train=train, val=val)
-        checkpoint.save(val)
+    if args.evaluate:
+        del train_loader  # frees the training data
+        checkpoint.load_weights(args.evaluate, state.ema_model)
+        test = evaluate(runtime, state.ema_model, test_loader, objective, metrics)
+        logger.log_figures(state, make_figures, state.ema_model, test_loader, metrics)
+        logger.finish(state, test)
+        return
 
-    checkpoint.load_best()
-    logger.finish(test=evaluate(runtime, eval_model, test_loader, objective, metrics))
+    runtime.catch_signals()  # from now on, a stop signal ends the run after the current step
+    try:
+        while state.epoch < args.epochs and not should_stop_early(args, state):
+            train_loader.set_epoch(state.epoch, start_step=state.step_in_epoch(train_loader))
+            train = train_one_epoch(
+                args, runtime, state, train_loader, objective, logger, checkpoint
+            )
+            val = evaluate(runtime, state.ema_model, val_loader, objective, metrics)
+            is_best = end_epoch(args, state, metrics, val)
+            logger.log_epoch(state, train=train, val=val)
+            logger.log_figures(state, make_figures, state.ema_model, val_loader, metrics)
+            checkpoint.save(state, logger, is_best)
+    except Stopped:
+        checkpoint.save(state, logger)  # for --resume
+        logger.log_stop(state)
+        raise
+
+    checkpoint.load_best(state.ema_model)
+    test = evaluate(runtime, state.ema_model, test_loader, objective, metrics)
+    logger.log_figures(state, make_figures, state.ema_model, test_loader, metrics)
+    logger.finish(state, test)
 
 
 if __name__ == "__main__":

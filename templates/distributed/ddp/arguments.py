@@ -1,2 +1,4 @@
-machine.add_argument("--sync-batch-norm", action=switch, default=False, help="batch norm over all GPUs' samples")
-machine.add_argument("--dist-timeout", type=number(float), default=600.0, help="seconds to wait for a process")
+help = "compute the statistics of batch norm over all GPUs"
+add("--sync-batch-norm", action=switch, default=False, help=help)
+help = "seconds to wait for another process before the job fails"
+add("--dist-timeout", type=number(float), default=600.0, help=help)

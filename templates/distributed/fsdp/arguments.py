@@ -1,3 +1,6 @@
-machine.add_argument("--sync-batch-norm", action=switch, default=False, help="batch norm over all GPUs' samples")
-machine.add_argument("--dist-timeout", type=number(float), default=600.0, help="seconds to wait for a process")
-machine.add_argument("--sharded-checkpoints", action=switch, default=False, help="save in parts, while training")
+help = "compute the statistics of batch norm over all GPUs"
+add("--sync-batch-norm", action=switch, default=False, help=help)
+help = "seconds to wait for another process before the job fails"
+add("--dist-timeout", type=number(float), default=600.0, help=help)
+help = "save the parts of the model in shards, while the training continues"
+add("--sharded-checkpoints", action=switch, default=False, help=help)

@@ -1,13 +1,15 @@
-"""The architectures that --model chooses from: images in, one logit for each class out.
-
-FSDP divides a model block by block, where the project uses it: by its lists that are named for blocks or layers.
-"""
+"""The models: images in, one logit for each class out."""
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor, nn
 from torchvision import ops
-from torchvision.models import VisionTransformer, get_model
+from torchvision.models import VisionTransformer, get_model, get_model_weights
+from torchvision.models.resnet import BasicBlock, Bottleneck
+from torchvision.models.vision_transformer import EncoderBlock
+
+from .engine.errors import UserError
 
 
 class ResidualBlock(nn.Module):
@@ -25,7 +27,8 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Sequential()
         if stride != 1 or in_channels != out_channels:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+                nn.BatchNorm2d(out_channels),
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -33,7 +36,7 @@ class ResidualBlock(nn.Module):
 
 
 class SmallCNN(nn.Module):
-    """A residual network for small images; those over 16 pixels are halved at once, where most of the work would be."""
+    """A residual network for small images; those over 16 pixels are halved at once to save work."""
 
     def __init__(self, *, channels: int, image_size: int, num_classes: int, width: int = 16):
         super().__init__()
@@ -53,7 +56,7 @@ class SmallCNN(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two hidden layers over the pixels, without batch norm: the simplest model, and one that trains very fast."""
+    """Two hidden layers over the pixels, without batch norm: the simplest and fastest model."""
 
     def __init__(self, *, channels: int, image_size: int, num_classes: int, width: int = 256):
         super().__init__()
@@ -63,42 +66,72 @@ class MLP(nn.Module):
         return self.layers(images.flatten(1))  # (batch, num_classes)
 
 
-def resnet(name: str) -> Callable[..., nn.Module]:
-    """Return the constructor of one of torchvision's ResNets (He et al. 2016, https://arxiv.org/abs/1512.03385).
+def resnet(
+    name: str, *, channels: int, image_size: int, num_classes: int, imagenet: bool = False
+) -> nn.Module:
+    """Return one of torchvision's ResNets (He et al. 2016, https://arxiv.org/abs/1512.03385).
 
-    Images of up to 64 pixels get a first layer that does not shrink them, as is usual on CIFAR.
+    Unless it is the one of ImageNet, images of up to 64 pixels get a first layer that keeps their
+    size, as is usual for CIFAR.
     """
-
-    def constructor(*, channels: int, image_size: int, num_classes: int, pretrained: bool = False) -> nn.Module:
-        model = get_model(name, weights="DEFAULT" if pretrained else None)
-        if image_size <= 64 and not pretrained:
-            model.conv1, model.maxpool = nn.Conv2d(channels, 64, 3, padding=1, bias=False), nn.Identity()
-        model.fc = nn.Linear(model.fc.in_features, num_classes)
-        return model
-
-    return constructor
+    model = get_model(name, weights=None)
+    if image_size <= 64 and not imagenet:
+        model.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
+        model.maxpool = nn.Identity()
+    model.fc = nn.Linear(model.fc.in_features, num_classes)
+    return model
 
 
-def vit(*, channels: int, image_size: int, num_classes: int, pretrained: bool = False) -> nn.Module:
-    """Return torchvision's vision transformer (Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929).
+def vit(*, channels: int, image_size: int, num_classes: int, imagenet: bool = False) -> nn.Module:
+    """Return torchvision's ViT (Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929).
 
-    It is a small one with 8 x 8 patches, or the pretrained ViT-B/16, for which images are brought to 224 pixels.
+    It is a small one with 8 x 8 patches, or the ViT-B/16 of ImageNet, for which images are resized
+    to 224 pixels.
     """
-    if pretrained:
-        model = get_model("vit_b_16", weights="DEFAULT")
+    if imagenet:
+        model = get_model("vit_b_16", weights=None)
         model.heads = nn.Linear(model.hidden_dim, num_classes)
         return nn.Sequential(nn.Upsample(224, mode="bilinear"), model)
     patch = image_size // 8
-    options = {"num_layers": 6, "num_heads": 4, "hidden_dim": 128, "mlp_dim": 256}
-    model = VisionTransformer(image_size=8 * patch, patch_size=patch, num_classes=num_classes, **options)
+    model = VisionTransformer(
+        image_size=8 * patch,
+        patch_size=patch,
+        num_layers=6,
+        num_heads=4,
+        hidden_dim=128,
+        mlp_dim=256,
+        num_classes=num_classes,
+    )
     model.conv_proj = nn.Conv2d(channels, 128, patch, patch)
-    return model if image_size == 8 * patch else nn.Sequential(nn.Upsample(8 * patch, mode="bilinear"), model)
+    if image_size == 8 * patch:
+        return model
+    return nn.Sequential(nn.Upsample(8 * patch, mode="bilinear"), model)
+
+
+def load_pretrained(name: str, model: nn.Module) -> None:
+    """Download torchvision's ImageNet weights into a model, but for its last layer.
+
+    Raises UserError if they cannot be downloaded.
+    """
+    part = model[1] if isinstance(model, nn.Sequential) else model  # behind the resizing
+    try:
+        weights = get_model_weights(PRETRAINED[name]).DEFAULT.get_state_dict(progress=True)
+    except OSError as error:
+        raise UserError(f"--pretrained: cannot download the weights: {error}") from None
+    own = part.state_dict()
+    fitting = {}
+    for key, tensor in weights.items():
+        if key in own and own[key].shape == tensor.shape:
+            fitting[key] = tensor
+    part.load_state_dict(fitting, strict=False)
 
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "cnn": SmallCNN,
-    "resnet18": resnet("resnet18"),
-    "resnet50": resnet("resnet50"),
+    "resnet18": partial(resnet, "resnet18"),
+    "resnet50": partial(resnet, "resnet50"),
     "vit": vit,
     "mlp": MLP,
 }
+PRETRAINED = {"resnet18": "resnet18", "resnet50": "resnet50", "vit": "vit_b_16"}
+BLOCKS = (ResidualBlock, BasicBlock, Bottleneck, EncoderBlock)  # that the models repeat

@@ -1,4 +1,4 @@
-"""The training, validation and test splits that --dataset chooses from: images, and the numbers of their classes."""
+"""The training, validation and test splits: images, the numbers of their classes, and noise."""
 
 import math
 from argparse import Namespace
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torchvision
@@ -14,132 +13,120 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from loader import InMemory
-from runtime import UserError
+from .engine.images import (
+    Images,
+    find_image_splits,
+    load_digits,
+    load_torchvision,
+    read_image,
+)
+from .engine.loader import InMemory
+from .models import RandomFeatures
 
-Splits = tuple[Any, Any, Any]  # train, val, test; the `info` of each names the classes
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test; `info` describes the images
 
 
-def add_noise(batch: list[Tensor], numbers: Tensor, *, flip: bool = False) -> list[Tensor]:
-    """Add to images and labels what a model needs to be random: noise and times; mirror half of the images if `flip`.
+def add_noise(
+    batch: tuple[Tensor, ...], uniform: Tensor, *, flip: bool = False
+) -> tuple[Tensor, ...]:
+    """Add noise and a time to each image of a batch, and mirror half of them if `flip`.
 
-    `numbers`, uniform in [0, 1), are two for each image, for its time and its mirroring, and one for each value in it.
+    `uniform`, in [0, 1), has two numbers for each image, for its time and its mirroring, and one
+    for each of its values.
     """
-    images, labels = batch  # bytes of the shape (batch, channels, height, width), (batch,)
+    images, labels = batch  # bytes (batch, channels, height, width), (batch,)
     if flip:
-        images = torch.where(numbers[:, 1, None, None, None] < 0.5, images.flip(3), images)
-    centred = (2 * numbers[:, 2:] - 1).clamp(min=-0.9999999)  # -1 itself would become minus infinity
-    noise = math.sqrt(2) * torch.erfinv(centred).view(images.shape)  # standard normal
-    return [images, labels, noise, numbers[:, 0]]
+        images = torch.where(uniform[:, 1, None, None, None] < 0.5, images.flip(3), images)
+    centered = (2 * uniform[:, 2:] - 1).clamp(min=-0.9999999)  # -1 would become minus infinity
+    noise = math.sqrt(2) * torch.erfinv(centered).view(images.shape)  # standard normal
+    times = uniform[:, 0]
+    return images, labels, noise, times
 
 
-def in_memory(args: Namespace, parts: list[tuple[Tensor, Tensor]], classes: list[str], flip: bool = False) -> Splits:
-    """Hold images, as bytes, and labels of the three splits in memory; noise is new in each epoch of training, but
-    belongs to each image of the others, so that all evaluations ask the same."""
-    info, needed = {"classes": classes}, 2 + parts[0][0][0].numel()
-    train = InMemory(*parts[0], info=info, augment=partial(add_noise, flip=flip and args.augment), noise=needed)
+def in_memory(
+    args: Namespace, splits: tuple[Images, Images, Images], classes: list[str], flip: bool = False
+) -> Splits:
+    """Return splits in memory, with new noise in each epoch of training.
+
+    Each validation and test image keeps its own noise, so that evaluations can be compared.
+    """
+    images, labels = splits[0]  # of the training split
+    channels, image_size = images.shape[1:3]
+    features = get_features(images)
+    info = {
+        "classes": classes,
+        "channels": channels,
+        "image_size": image_size,
+        "feature_mean": features.mean(dim=0),
+        "feature_std": features.std(dim=0),
+    }
+    columns = 2 + images[0].numel()  # random numbers that an image needs
+    augment = partial(add_noise, flip=flip and args.augment)
+    train = InMemory(images, labels, info=info, augment=augment, noise=columns)
     generator = torch.Generator().manual_seed(0)
-    val, test = (
-        InMemory(*add_noise([images, labels], torch.rand(len(images), needed, generator=generator)), info=info)
-        for images, labels in parts[1:]
-    )
+    others = []
+    for split in splits[1:]:
+        uniform = torch.rand(len(split[0]), columns, generator=generator)
+        others.append(InMemory(*add_noise(split, uniform), info=info))
+    val, test = others
     return train, val, test
 
 
-def shuffled(samples: int) -> Tensor:
-    """Return an order of the samples in which they can be divided; it is the same for every seed."""
-    return torch.randperm(samples, generator=torch.Generator().manual_seed(0))
+def get_features(images: Tensor) -> Tensor:
+    """Return the features of up to 1,000 of the images, for the scale of the Fréchet distance."""
+    chosen = torch.linspace(0, len(images) - 1, min(len(images), 1000)).long()
+    network = RandomFeatures(channels=images.shape[1], image_size=images.shape[2])
+    features = []
+    for part in chosen.split(100):
+        features.append(network(images[part] / 127.5 - 1))
+    return torch.cat(features)  # (images, 64)
 
 
 def digits(args: Namespace) -> Splits:
-    """1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn; a fifth to validate, a fifth to test."""
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    images, labels = torch.tensor(data.images * 255 / 16).round().byte().unsqueeze(1), torch.tensor(data.target)
-    fifth = len(images) // 5
-    parts = shuffled(len(images)).split([len(images) - 2 * fifth, fifth, fifth])
-    return in_memory(args, [(images[part], labels[part]) for part in parts], list("0123456789"))
+    """Return 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, split 3:1:1."""
+    return in_memory(args, load_digits(), classes=list("0123456789"))
 
 
-def from_torchvision(dataset: Callable[..., Any], flip: bool = False) -> Callable[[Namespace], Splits]:
-    """Return a constructor of one of torchvision's data sets; a tenth of its training images is to validate."""
-
-    def load(args: Namespace) -> Splits:
-        try:
-            known, test = (dataset(args.data_dir, train=train, download=True) for train in (True, False))
-        except (OSError, RuntimeError) as error:
-            raise UserError(f"--dataset {args.dataset} is not in {args.data_dir}, nor to be had: {error}") from None
-        (images, labels), tests = as_tensors(known), as_tensors(test)
-        tenth = len(images) // 10
-        val, train = shuffled(len(images)).split([tenth, len(images) - tenth])
-        return in_memory(args, [(images[train], labels[train]), (images[val], labels[val]), tests], known.classes, flip)
-
-    return load
-
-
-def as_tensors(dataset: Any) -> tuple[Tensor, Tensor]:
-    """Return all images, as bytes (samples, channels, height, width), and labels of a torchvision data set."""
-    images = torch.as_tensor(dataset.data)
-    images = images.unsqueeze(1) if images.ndim == 3 else images.movedim(3, 1)
-    return images, torch.as_tensor(dataset.targets)
+def torchvision_dataset(
+    dataset: Callable[..., object], args: Namespace, flip: bool = False
+) -> Splits:
+    """Return one of torchvision's data sets; a tenth of its training images validates."""
+    splits, classes = load_torchvision(args, dataset)
+    return in_memory(args, splits, classes, flip)
 
 
 def image_folder(args: Namespace) -> Splits:
-    """Own images: DIR/train, DIR/val and DIR/test, or else DIR to be divided 8:1:1, each with images in it or in a
-    folder for each class."""
-    parts = ("train", "val", "test")
-    inside = {path.name for path in args.data_dir.glob("*") if path.is_dir()}
-    if inside >= set(parts):
-        samples = [find_images(args.data_dir / part) for part in parts]
-    elif inside and inside < set(parts):
-        raise UserError(f"--data-dir {args.data_dir} has only {', '.join(sorted(inside))} of train, val and test")
-    else:
-        found = find_images(args.data_dir)
-        tenth, order = len(found) // 10, shuffled(len(found)).tolist()
-        indices = order[2 * tenth :], order[:tenth], order[tenth : 2 * tenth]
-        samples = [[found[index] for index in part] for part in indices]
-    classes = sorted({name for _, name in samples[0]})
-    for split, part in zip(("train", "validate", "test"), samples, strict=True):
-        if len(part) < 2:
-            raise UserError(f"--data-dir {args.data_dir}: {len(part)} image(s) are too few to {split}")
-        for path, name in part:
-            if name not in classes:
-                raise UserError(f"{path}: there are no training images of the class {name!r}")
-    with ThreadPoolExecutor(args.workers or 1) as pool:
-        read = partial(read_image, size=args.image_size)
-        images = [torch.stack(list(pool.map(read, [path for path, _ in part]))) for part in samples]
-    labels = [torch.tensor([classes.index(name) for _, name in part]) for part in samples]
-    return in_memory(args, list(zip(images, labels, strict=True)), classes, flip=True)
+    """Return own images: train/, val/ and test/ in --data-dir, or --data-dir itself to split 8:1:1.
+
+    Each of these holds images, or a folder for each class.
+    """
+    splits, classes = find_image_splits(args.data_dir)
+    train, val, test = [read_images(split, classes, args.image_size) for split in splits]
+    return in_memory(args, (train, val, test), classes, flip=True)
 
 
-def find_images(folder: Path) -> list[tuple[Path, str]]:
-    """Return the images in a folder and in those within it, each with its class: the name of the folder it is in."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise UserError(f"{folder}: there are no images in it")
-    found = [(path, path.relative_to(folder).parts[0] if path.parent != folder else "") for path in paths]
-    if any(name for _, name in found) and not all(name for _, name in found):
-        path = next(path for path, name in found if not name)
-        raise UserError(f"{path}: stands beside folders with images, but not in one of them")
-    return found
+def read_images(samples: list[tuple[Path, str]], classes: list[str], size: int) -> Images:
+    """Return images, scaled to `size` x `size` pixels, and labels of samples (path, class)."""
+    images = torch.empty(len(samples), 3, size, size, dtype=torch.uint8)
+    labels = torch.empty(len(samples), dtype=torch.int64)
+    read = partial(read_square, size=size)
+    with ThreadPoolExecutor() as pool:
+        for index, image in enumerate(pool.map(read, [path for path, _ in samples])):
+            images[index] = image
+            labels[index] = classes.index(samples[index][1])
+    return images, labels
 
 
-def read_image(path: Path, size: int) -> Tensor:
-    """Return the middle square of an image, scaled to `size` pixels, as bytes of the shape (3, size, size)."""
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file).convert("RGB")
-        return pil_to_tensor(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"cannot read the image {path}: {error}") from None
+def read_square(path: Path, size: int) -> Tensor:
+    """Return the middle square of an image, scaled to `size` pixels: bytes (3, size, size)."""
+    image = ImageOps.fit(read_image(path), (size, size), Image.Resampling.LANCZOS)
+    return pil_to_tensor(image)
 
 
 DATASETS: dict[str, Callable[[Namespace], Splits]] = {
     "digits": digits,
-    "mnist": from_torchvision(torchvision.datasets.MNIST),
-    "fashion_mnist": from_torchvision(torchvision.datasets.FashionMNIST),
-    "cifar10": from_torchvision(torchvision.datasets.CIFAR10, flip=True),
+    "mnist": partial(torchvision_dataset, torchvision.datasets.MNIST),
+    "fashion_mnist": partial(torchvision_dataset, torchvision.datasets.FashionMNIST),
+    "cifar10": partial(torchvision_dataset, torchvision.datasets.CIFAR10, flip=True),
     "image_folder": image_folder,
 }

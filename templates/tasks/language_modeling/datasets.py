@@ -1,4 +1,4 @@
-"""The training, validation and test splits that --dataset chooses from: windows of text, as tokens."""
+"""The training, validation and test splits: windows of text, as tokens."""
 
 import sysconfig
 from argparse import Namespace
@@ -9,94 +9,126 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from loader import InMemory
-from runtime import UserError
+from .engine.errors import UserError
+from .engine.loader import InMemory
 
-Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test; the `info` of each holds the vocabulary
+Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test; `info` holds the vocabulary
 
-VOCABULARY = [bytes([value]) for value in range(256)]  # what each token stands for: a text is a row of bytes
-
-
-def encode(text: bytes) -> Tensor:
-    """Return the tokens of a text, in the smallest type that holds them; the objective makes them int64."""
-    return torch.frombuffer(bytearray(text), dtype=torch.uint8)
+# A token is a byte of UTF-8. The vocabulary has the text of each token; half a character is an
+# escape, which `decode` puts together with the other half.
+VOCABULARY = [bytes([value]).decode("utf-8", "surrogateescape") for value in range(256)]
 
 
-def shift(batch: list[Tensor], numbers: Tensor, *, context: int) -> list[Tensor]:
-    """Cut a window out of each stretch, twice as long, from a place that the first of its numbers tells."""
+def encode(text: str) -> Tensor:
+    """Return the tokens of a text, (tokens,), in the smallest integer type that holds them."""
+    return torch.frombuffer(bytearray(text, "utf-8"), dtype=torch.uint8)
+
+
+def decode(tokens: list[int], vocabulary: list[str]) -> str:
+    """Return the text of tokens; incomplete characters become �."""
+    text = "".join(vocabulary[token] for token in tokens)
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def shift(batch: tuple[Tensor, ...], noise: Tensor, *, context: int) -> tuple[Tensor, ...]:
+    """Cut a window out of each stretch of text, which is twice as long, at a random position."""
     (stretches,) = batch  # (batch, 2 * context)
-    start = (numbers[:, :1] * context).long()  # (batch, 1)
+    start = (noise[:, :1] * context).long()  # (batch, 1)
     windows = stretches.gather(1, start + torch.arange(context + 1, device=start.device))
-    return [windows[:, :-1], windows[:, 1:]]  # inputs and targets, (batch, context) each
+    return windows[:, :-1], windows[:, 1:]  # inputs and targets, (batch, context) each
 
 
-def as_windows(args: Namespace, texts: list[bytes], source: Path | str) -> Splits:
-    """Cut the texts of train, val and test into windows of `--context` inputs and as many targets, one token later."""
-    context, info = args.context, {"vocabulary": VOCABULARY}
-    for part, text in zip(("train", "val", "test"), texts, strict=True):
-        if len(text) < 2 * context:
+def in_memory(args: Namespace, texts: list[str], source: Path | str) -> Splits:
+    """Cut the texts of train, val and test into windows of --context tokens; targets are one later.
+
+    Raises UserError if a text is too short.
+    """
+    context = args.context
+    info = {"vocabulary": VOCABULARY}
+    splits = []
+    for name, text in zip(("train", "val", "test"), texts, strict=True):
+        tokens = encode(text) if text else torch.empty(0)
+        if len(tokens) < 2 * context:
             raise UserError(
-                f"{source}: {len(text)} bytes for {part} are too short for two windows of --context {context}"
+                f"{source}: the {name} text of {len(tokens)} tokens is too short for two windows "
+                f"of --context {context}"
             )
-    tokens = [encode(text) for text in texts]
-    windows = [part.unfold(0, context + 1, context) for part in tokens]  # a window's last target begins the next one
-    train, val, test = [InMemory(part[:, :-1], part[:, 1:], info=info) for part in windows]
-    if args.augment:
-        stretches = tokens[0].unfold(0, 2 * context, context)
-        train = InMemory(stretches, info=info, augment=partial(shift, context=context), noise=1)
+        if args.augment and name == "train":
+            stretches = tokens.unfold(0, 2 * context, context)
+            cut = partial(shift, context=context)
+            splits.append(InMemory(stretches, info=info, augment=cut, noise=1))
+        else:
+            windows = tokens.unfold(0, context + 1, context)  # the last target starts the next one
+            splits.append(InMemory(windows[:, :-1], windows[:, 1:], info=info))
+    train, val, test = splits
     return train, val, test
 
 
-def split(documents: list[bytes]) -> list[bytes]:
-    """Return the texts of train, val and test: 8:1:1 of at least ten documents by a seed, of fewer by their length."""
+def split(documents: list[str]) -> list[str]:
+    """Return the texts of train, val and test, 8:1:1: by documents, or by length if under ten.
+
+    Documents are divided at random, in the same way for every --seed.
+    """
     if len(documents) < 10:
-        text = b"\n".join(documents)
+        text = "\n".join(documents)
         size = len(text) // 10
-        return [text[: len(text) - 2 * size], text[len(text) - 2 * size : len(text) - size], text[len(text) - size :]]
-    order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(0)).tolist()
-    tenth = len(order) // 10
-    parts = (order[2 * tenth :], order[:tenth], order[tenth : 2 * tenth])
-    return [b"\n".join(documents[index] for index in part) for part in parts]
+        border = len(text) - 2 * size
+        return [text[:border], text[border : border + size], text[border + size :]]
+    size = len(documents) // 10
+    order = torch.randperm(len(documents), generator=torch.Generator().manual_seed(0))
+    texts = []
+    for part in (order[2 * size :], order[:size], order[size : 2 * size]):
+        texts.append("\n".join(documents[index] for index in part.tolist()))
+    return texts
 
 
-def read(path: Path) -> bytes:
-    """Return the bytes of a text file, which must be UTF-8 and not empty."""
+def read(path: Path) -> str:
+    """Return a text file. Raises UserError if it cannot be read, is empty, or is not UTF-8."""
     try:
-        data = path.read_bytes()
-        data.decode()
+        text = path.read_bytes().decode()
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}, byte {error.start}: not UTF-8, {error.reason}") from None
-    if not data:
+    if not text:
         raise UserError(f"{path} is empty")
-    return data
+    return text
 
 
 def asyncio(args: Namespace) -> Splits:
-    """Source code that comes with Python: the files of its package asyncio, split by whole files."""
+    """Return source code: the files of asyncio in Python's standard library, split by files."""
     folder = Path(sysconfig.get_path("stdlib"), "asyncio")
     paths = sorted(folder.glob("*.py"))
     if len(paths) < 10:
-        raise UserError(f"this Python comes without its sources in {folder}; use --dataset text")
-    return as_windows(args, split([read(path) for path in paths]), folder)
+        raise UserError(f"this Python has no sources in {folder}; use --dataset text")
+    return in_memory(args, split([read(path) for path in paths]), folder)
 
 
 def text(args: Namespace) -> Splits:
-    """Own text in UTF-8: DIR/train.txt, DIR/val.txt and DIR/test.txt, or one file or a folder of them, to be split."""
+    """Return own text: train.txt, val.txt and test.txt in --data-dir, or files to be split."""
     folder = args.data_dir
-    parts = [folder / f"{part}.txt" for part in ("train", "val", "test")]
-    if all(path.exists() for path in parts):
-        return as_windows(args, [read(path) for path in parts], folder)
-    inside = sorted(path for path in folder.rglob("*") if path.is_file())
-    paths = [path for path in inside if not any(name.startswith(".") for name in path.relative_to(folder).parts)]
-    if folder.is_dir() and not paths:
+    splits = [folder / f"{name}.txt" for name in ("train", "val", "test")]
+    if all(path.exists() for path in splits):
+        return in_memory(args, [read(path) for path in splits], folder)
+    if not folder.is_dir():
+        return in_memory(args, split([read(folder)]), folder)
+    paths = find_files(folder)
+    if not paths:
         raise UserError(f"--data-dir {folder} holds no files")
-    if len(paths) == 2 and set(paths) < set(parts):
-        raise UserError(
-            f"--data-dir {folder} has only {paths[0].name} and {paths[1].name}: one of the splits is missing"
-        )
-    return as_windows(args, split([read(path) for path in paths or [folder]]), folder)
+    if len(paths) == 2 and set(paths) < set(splits):
+        names = " and ".join(path.name for path in paths)
+        raise UserError(f"--data-dir {folder} has only {names}: one of the splits is missing")
+    return in_memory(args, split([read(path) for path in paths]), folder)
+
+
+def find_files(folder: Path) -> list[Path]:
+    """Return the files in a folder, at any depth, that are not hidden."""
+    paths = []
+    for path in sorted(folder.rglob("*")):
+        hidden = any(name.startswith(".") for name in path.relative_to(folder).parts)
+        if path.is_file() and not hidden:
+            paths.append(path)
+    return paths
 
 
 DATASETS: dict[str, Callable[[Namespace], Splits]] = {

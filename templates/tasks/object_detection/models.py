@@ -1,30 +1,46 @@
-"""The detectors that --model chooses from: images in, the losses of each image and what was detected in it out.
+"""The detectors: images in, the losses of each image and the objects detected in it out.
 
-All have `forward(images, boxes=None, labels=None) -> losses, detections`, where images are (batch, 3, height, width)
-with values from 0 to 1, boxes (batch, most, 4) are x1, y1, x2, y2 in pixels, and labels (batch, most) are -1 where
-there is no box. `losses` has "class" and "box", each (batch,), or nothing where no boxes are given. `detections` has a
-dictionary for each image, or none in training: boxes (n, 4), scores (n,), the highest first, and labels (n,).
-
-FSDP divides a model block by block, where the project uses it: by its lists that are named for blocks or layers.
+All have `forward(images, boxes=None, labels=None) -> losses, detections`: images (batch, 3, height,
+width) have values from 0 to 1, boxes (batch, most, 4) are x1, y1, x2, y2 in pixels, and labels
+(batch, most) are -1 if there is no box. `losses` has "class" and "box", each (batch,), or nothing
+if no boxes are given. `detections` has a dictionary for each image, or none in training: boxes
+(n, 4), scores (n,), the highest first, and labels (n,).
 """
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision import models as torchvision_models
+from torchvision.models import get_model, get_model_weights, mobilenet_v3_large
 from torchvision.models.detection import FasterRCNN, RetinaNet
 from torchvision.models.detection.anchor_utils import AnchorGenerator
+from torchvision.models.detection.backbone_utils import BackboneWithFPN, resnet_fpn_backbone
 from torchvision.models.detection.image_list import ImageList
-from torchvision.ops import box_iou
+from torchvision.models.detection.ssdlite import SSDLiteFeatureExtractorMobileNet, SSDLiteHead
+from torchvision.models.detection.transform import resize_boxes
+from torchvision.models.mobilenetv3 import InvertedResidual
+from torchvision.models.resnet import Bottleneck
+from torchvision.ops import FrozenBatchNorm2d, box_iou
+from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+
+from .engine.errors import UserError
 
 Tensors = dict[str, Tensor]
 Output = tuple[Tensors, list[Tensors]]  # losses, detections
 STRIDE = 4  # pixels from one cell of CenterNet to the next
+
+
+def convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
+    """Return a 3 x 3 convolution with batch norm and ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    )
 
 
 class ResidualBlock(nn.Module):
@@ -38,127 +54,162 @@ class ResidualBlock(nn.Module):
             nn.BatchNorm2d(out_channels),
         )
         self.shortcut = nn.Sequential(
-            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+            nn.BatchNorm2d(out_channels),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return (self.body(x) + self.shortcut(x)).relu()
 
 
-def convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
-    """Return a convolution of 3 x 3 with batch norm and ReLU."""
-    return nn.Sequential(
-        nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False),
-        nn.BatchNorm2d(out_channels),
-        nn.ReLU(inplace=True),
-    )
-
-
 class FeaturePyramid(nn.Module):
-    """Residual blocks, whose coarse maps are added to the fine ones (Lin et al. 2017, https://arxiv.org/abs/1612.03144)."""
+    """Residual blocks whose coarse maps are added to the fine ones.
+
+    Lin et al. 2017, https://arxiv.org/abs/1612.03144.
+    """
 
     def __init__(self, *, image_size: int, width: int, channels: int):
         super().__init__()
-        widths = [width, width, 2 * width, 4 * width] + [4 * width] * (image_size > 128)  # one more where there is room
         self.stem = convolution(3, width, stride=2)
-        self.down_blocks = nn.ModuleList(ResidualBlock(*pair, stride=2) for pair in pairwise(widths))
-        self.across = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths[1:])
+        self.down_blocks = nn.ModuleList(
+            [
+                ResidualBlock(width, width, stride=2),
+                ResidualBlock(width, 2 * width, stride=2),
+                ResidualBlock(2 * width, 4 * width, stride=2),
+            ]
+        )
+        widths = [width, 2 * width, 4 * width]
+        if image_size > 128:  # there is room for one more
+            self.down_blocks.append(ResidualBlock(4 * width, 4 * width, stride=2))
+            widths.append(4 * width)
+        self.across = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths)
 
     def forward(self, images: Tensor) -> Tensor:  # (batch, 3, height, width)
-        x, maps = self.stem(images), []
+        x = self.stem(images)
+        maps = []  # fine to coarse
         for down in self.down_blocks:
             x = down(x)
             maps.append(x)
-        x = self.across[-1](x)
+        x = self.across[-1](maps[-1])
         for across, finer in zip(self.across[-2::-1], maps[-2::-1], strict=True):
             x = across(finer) + F.interpolate(x, finer.shape[2:])
         return x  # (batch, channels, height / 4, width / 4)
 
 
 class CenterNet(nn.Module):
-    """Objects as points (Zhou et al. 2019, https://arxiv.org/abs/1904.07850): no anchors, no suppression of overlaps.
+    """Objects as points: neither anchors nor suppression of overlapping boxes.
 
-    Every cell of 4 x 4 pixels tells for each class how likely it has the centre of an object, and how far it is from
-    there to the left, top, right and bottom side of the box.
+    For each cell of 4 x 4 pixels it predicts the probability that an object of each class has its
+    center there, and the distances from there to the left, top, right and bottom side of the box
+    (Zhou et al. 2019, https://arxiv.org/abs/1904.07850).
     """
 
     def __init__(self, *, image_size: int, num_classes: int, width: int = 24, channels: int = 32):
         super().__init__()
-        self.features: nn.Module = FeaturePyramid(image_size=image_size, width=width, channels=channels)
-        self.heatmap = nn.Sequential(convolution(channels, channels), nn.Conv2d(channels, num_classes, 1))
+        self.features: nn.Module = FeaturePyramid(
+            image_size=image_size, width=width, channels=channels
+        )
+        self.heatmap = nn.Sequential(
+            convolution(channels, channels), nn.Conv2d(channels, num_classes, 1)
+        )
         self.distances = nn.Sequential(convolution(channels, channels), nn.Conv2d(channels, 4, 1))
 
-    def forward(self, images: Tensor, boxes: Tensor | None = None, labels: Tensor | None = None) -> Output:
+    def forward(
+        self, images: Tensor, boxes: Tensor | None = None, labels: Tensor | None = None
+    ) -> Output:
         x = self.features((images - 0.5) / 0.25)  # (batch, channels, rows, columns)
-        heatmap = self.heatmap(x).float() - math.log(99)  # at first one cell of a hundred has a centre
-        distances = STRIDE * (self.distances(x).float() + 1).clamp(max=8).exp()
-        left, top, right, bottom = distances.unbind(dim=1)  # from the middle of the cell, in pixels
-        row, column = (STRIDE * (torch.arange(number, device=x.device) + 0.5) for number in x.shape[2:])
-        predicted = torch.stack((column - left, row[:, None] - top, column + right, row[:, None] + bottom), dim=1)
-        losses = {} if boxes is None or labels is None else center_losses(heatmap, predicted, boxes, labels)
-        return losses, [] if self.training else center_detections(heatmap, predicted)
+        heatmap = self.heatmap(x).float() - math.log(99)  # at first one cell in 100 is a center
+        predicted = self.decode(self.distances(x).float())
+        losses: Tensors = {}
+        if boxes is not None and labels is not None:
+            losses = center_losses(heatmap, predicted, boxes, labels)
+        if self.training:
+            return losses, []
+        return losses, center_detections(heatmap, predicted)
+
+    def decode(self, outputs: Tensor) -> Tensor:
+        """Return the predicted x1, y1, x2, y2 in pixels, (batch, 4, rows, columns)."""
+        distances = STRIDE * (outputs + 1).clamp(max=8).exp()  # from the middle of the cell
+        left, top, right, bottom = distances.unbind(dim=1)
+        rows, columns = outputs.shape[2:]
+        y = STRIDE * (torch.arange(rows, device=outputs.device)[:, None] + 0.5)
+        x = STRIDE * (torch.arange(columns, device=outputs.device) + 0.5)
+        return torch.stack((x - left, y - top, x + right, y + bottom), dim=1)
 
 
 def center_losses(heatmap: Tensor, predicted: Tensor, boxes: Tensor, labels: Tensor) -> Tensors:
-    """Return the focal loss of the heatmap and the generalized IoU loss of the boxes that start at true centres.
+    """Return the focal loss of the heatmap and the generalized IoU loss of the boxes.
 
-    Both are summed over an image, and divided by the number of its boxes (Zhou et al. 2019,
-    https://arxiv.org/abs/1904.07850; Rezatofighi et al. 2019, https://arxiv.org/abs/1902.09630).
+    The boxes are those of the cells with a true center. Both losses are summed over an image and
+    divided by the number of its boxes (Zhou et al. 2019, https://arxiv.org/abs/1904.07850;
+    Rezatofighi et al. 2019, https://arxiv.org/abs/1902.09630).
     """
     known = labels >= 0  # (batch, most)
     number = known.sum(dim=1).clamp(min=1)  # (batch,)
     rows, columns = heatmap.shape[2:]
-    column, row = ((boxes[..., :2] + boxes[..., 2:]) / (2 * STRIDE)).long().unbind(dim=2)  # the cell of each centre
-    column, row = column.clamp(0, columns - 1), row.clamp(0, rows - 1)
+    centers = ((boxes[..., :2] + boxes[..., 2:]) / (2 * STRIDE)).long()  # cells, (batch, most, 2)
+    column = centers[..., 0].clamp(0, columns - 1)
+    row = centers[..., 1].clamp(0, rows - 1)
 
-    # The target is 1 in the cell of a centre and falls off around it, the more slowly the larger the box is.
-    width, height = ((boxes[..., 2:] - boxes[..., :2]) / STRIDE * 0.09).clamp(min=0.3).unsqueeze(3).unbind(dim=2)
-    across = (torch.arange(columns, device=boxes.device) - column[..., None]) / width  # (batch, most, columns)
-    down = (torch.arange(rows, device=boxes.device) - row[..., None]) / height  # (batch, most, rows)
-    near = (-(across[:, :, None, :] ** 2 + down[:, :, :, None] ** 2) / 2).exp() * known[..., None, None]
+    # The target is 1 in the cell of a center and falls off around it, more slowly for large boxes.
+    scale = ((boxes[..., 2:] - boxes[..., :2]) / STRIDE * 0.09).clamp(min=0.3)  # in cells
+    across = torch.arange(columns, device=boxes.device) - column[..., None]
+    across = across / scale[..., :1]  # (batch, most, columns)
+    down = torch.arange(rows, device=boxes.device) - row[..., None]
+    down = down / scale[..., 1:]  # (batch, most, rows)
+    near = (-(across[:, :, None, :] ** 2 + down[:, :, :, None] ** 2) / 2).exp()
+    near = near * known[..., None, None]  # (batch, most, rows, columns)
     channel = labels.clamp(min=0)[..., None, None].expand_as(near)
-    target = torch.zeros_like(heatmap).scatter_reduce(1, channel, near, "amax")  # (batch, classes, rows, columns)
-    score = heatmap.sigmoid()
+    target = torch.zeros_like(heatmap).scatter_reduce(1, channel, near, "amax")
+
+    score = heatmap.sigmoid()  # (batch, classes, rows, columns)
     hit = (1 - score) ** 2 * F.logsigmoid(heatmap)
     miss = (1 - target) ** 4 * score**2 * F.logsigmoid(-heatmap)
     focal = -torch.where(target == 1, hit, miss).sum(dim=(1, 2, 3))
 
-    here = (row * columns + column)[:, None].expand(-1, 4, -1)  # (batch, 4, most)
-    found = predicted.flatten(2).gather(2, here).transpose(1, 2)  # (batch, most, 4)
+    cell = (row * columns + column)[:, None].expand(-1, 4, -1)  # (batch, 4, most)
+    found = predicted.flatten(2).gather(2, cell).transpose(1, 2)  # (batch, most, 4)
     wrong = ((1 - generalized_iou(found, boxes)) * known).sum(dim=1)
     return {"class": focal / number, "box": wrong / number}
 
 
-def center_detections(heatmap: Tensor, predicted: Tensor, number: int = 100, least: float = 0.05) -> list[Tensors]:
-    """Return the best `number` boxes of each image: those of cells that exceed the cells around them."""
+def center_detections(
+    heatmap: Tensor, predicted: Tensor, number: int = 100, least: float = 0.05
+) -> list[Tensors]:
+    """Return the best `number` boxes of each image: of cells that exceed the cells around them."""
     scores = heatmap.sigmoid()
-    peaks = torch.where(scores == F.max_pool2d(scores, 3, stride=1, padding=1), scores, 0.0).flatten(1)
+    is_peak = scores == F.max_pool2d(scores, 3, stride=1, padding=1)
+    peaks = torch.where(is_peak, scores, 0.0).flatten(1)  # (batch, classes * cells)
     scores, indices = peaks.topk(min(number, peaks.shape[1]))  # (batch, number)
     cells = heatmap[0, 0].numel()
-    labels, here = indices // cells, (indices % cells)[:, None].expand(-1, 4, -1)
-    boxes = predicted.flatten(2).gather(2, here).transpose(1, 2)  # (batch, number, 4)
-    keep = scores > least
-    return [
-        {"boxes": boxes[i, keep[i]], "scores": scores[i, keep[i]], "labels": labels[i, keep[i]]}
-        for i in range(len(scores))
-    ]
+    labels = indices // cells
+    cell = (indices % cells)[:, None].expand(-1, 4, -1)
+    boxes = predicted.flatten(2).gather(2, cell).transpose(1, 2)  # (batch, number, 4)
+    detections = []
+    for i, keep in enumerate(scores > least):
+        found = {"boxes": boxes[i, keep], "scores": scores[i, keep], "labels": labels[i, keep]}
+        detections.append(found)
+    return detections
 
 
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:  # (..., 4), (..., 4)
-    """Return intersection over union, less the part of the hull of both boxes that neither fills."""
-    size = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
-    hull = (torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])).prod(dim=-1)
-    intersection = size.prod(dim=-1)
-    union = (a[..., 2:] - a[..., :2]).prod(dim=-1) + (b[..., 2:] - b[..., :2]).prod(dim=-1) - intersection
+    """Return the intersection over union, less the share of the hull that neither box fills."""
+    top_left = torch.maximum(a[..., :2], b[..., :2])
+    intersection = (torch.minimum(a[..., 2:], b[..., 2:]) - top_left).clamp(min=0).prod(dim=-1)
+    hull_top_left = torch.minimum(a[..., :2], b[..., :2])
+    hull = (torch.maximum(a[..., 2:], b[..., 2:]) - hull_top_left).prod(dim=-1)
+    area_a = (a[..., 2:] - a[..., :2]).prod(dim=-1)
+    area_b = (b[..., 2:] - b[..., :2]).prod(dim=-1)
+    union = area_a + area_b - intersection
     return intersection / union - (hull - union) / hull  # (...)
 
 
 class TorchvisionDetector(nn.Module):
-    """One of torchvision's detectors with the interface of this file: classes count from 0, losses are per image.
+    """One of torchvision's detectors, with classes that count from 0 and losses of each image.
 
-    torchvision divides its losses by counts over the whole batch, so here they are computed image by image. Low
-    precision is for the backbone alone, as coordinates do not stand it. The candidates that Faster R-CNN draws for
-    its loss are the same in each evaluation.
+    torchvision divides its losses by counts over the whole batch, so here they are computed image
+    by image. Low precision is for the backbone alone, as coordinates need more. The candidates that
+    Faster R-CNN draws for its loss are the same in each evaluation.
     """
 
     detector: Any  # its parts have no types
@@ -167,30 +218,42 @@ class TorchvisionDetector(nn.Module):
         super().__init__()
         self.detector = detector
 
-    def forward(self, images: Tensor, boxes: Tensor | None = None, labels: Tensor | None = None) -> Output:
+    def forward(
+        self, images: Tensor, boxes: Tensor | None = None, labels: Tensor | None = None
+    ) -> Output:
         targets = None
-        if boxes is not None and labels is not None:  # torchvision's class 0 is the background
-            known = labels >= 0
-            targets = [{"boxes": boxes[i, known[i]], "labels": labels[i, known[i]] + 1} for i in range(len(images))]
+        if boxes is not None and labels is not None:
+            targets = []
+            for i, known in enumerate(labels >= 0):  # torchvision's class 0 is the background
+                targets.append({"boxes": boxes[i, known], "labels": labels[i, known] + 1})
         inputs, targets = self.detector.transform(list(images), targets)
-        features = self.detector.backbone(inputs.tensors)
+        maps = self.detector.backbone(inputs.tensors)
         with torch.autocast(images.device.type, enabled=False):
-            features = {name: features[name].float() for name in features}
-            detect = self.two_stages if isinstance(self.detector, FasterRCNN) else self.one_stage
-            terms, detections = detect(inputs, features, targets or [])
-        sizes = [(images.shape[2], images.shape[3])] * len(detections)
-        detections = self.detector.transform.postprocess(detections, inputs.image_sizes, sizes)
-        losses = {name: torch.stack([term[name] for term in terms]) for name in ("class", "box") if terms}
-        return losses, [{**found, "labels": found["labels"] - 1} for found in detections]
+            maps = {name: maps[name].float() for name in maps}
+            detect = self.one_stage
+            if isinstance(self.detector, FasterRCNN):
+                detect = self.two_stages
+            terms, detections = detect(inputs, maps, targets or [])
+        for found, size in zip(detections, inputs.image_sizes, strict=False):
+            found["boxes"] = resize_boxes(found["boxes"], size, images.shape[2:])
+            found["labels"] = found["labels"] - 1
+        losses = {}
+        for name in terms[0] if terms else ():
+            losses[name] = torch.stack([term[name] for term in terms])
+        return losses, detections
 
-    def one_stage(self, inputs: ImageList, features: Tensors, targets: list[Tensors]) -> tuple[list, list]:
-        """Return both losses of each image and, in evaluation, the detections of RetinaNet or SSD."""
-        detector, maps, retinanet = self.detector, list(features.values()), isinstance(self.detector, RetinaNet)
-        outputs, anchors = detector.head(maps), detector.anchor_generator(inputs, maps)
-        compute_loss = detector.head.compute_loss if retinanet else detector.compute_loss
+    def one_stage(
+        self, inputs: ImageList, maps: Tensors, targets: list[Tensors]
+    ) -> tuple[list, list]:
+        """Return each image's losses and, in evaluation, the detections of RetinaNet or SSD."""
+        detector = self.detector
+        is_retinanet = isinstance(detector, RetinaNet)
+        outputs = detector.head(list(maps.values()))
+        anchors = detector.anchor_generator(inputs, list(maps.values()))
+        compute_loss = detector.head.compute_loss if is_retinanet else detector.compute_loss
         terms = []
         for i, target in enumerate(targets):
-            match = torch.full((len(anchors[i]),), -1, device=anchors[i].device)  # no anchor has a box
+            match = torch.full((len(anchors[i]),), -1, device=anchors[i].device)  # to no box
             if len(target["boxes"]):
                 match = detector.proposal_matcher(box_iou(target["boxes"], anchors[i]))
             output = {name: outputs[name][i : i + 1] for name in outputs}
@@ -198,54 +261,143 @@ class TorchvisionDetector(nn.Module):
             terms.append({"class": term["classification"], "box": term["bbox_regression"]})
         if self.training:
             return terms, []
-        if retinanet:  # expects a list of levels; here it is one that has all of them
-            outputs, anchors = {name: [outputs[name]] for name in outputs}, [[anchor] for anchor in anchors]
+        if is_retinanet:  # expects a list of levels; here one level has all anchors
+            outputs = {name: [outputs[name]] for name in outputs}
+            anchors = [[anchor] for anchor in anchors]
         return terms, detector.postprocess_detections(outputs, anchors, inputs.image_sizes)
 
-    def two_stages(self, inputs: ImageList, features: Tensors, targets: list[Tensors]) -> tuple[list, list]:
-        """Return both losses of each image and, in evaluation, the detections of Faster R-CNN."""
-        rpn, heads, sizes = self.detector.rpn, self.detector.roi_heads, inputs.image_sizes
-        detections = [] if self.training else heads(features, rpn(inputs, features)[0], sizes)[0]
+    def two_stages(
+        self, inputs: ImageList, maps: Tensors, targets: list[Tensors]
+    ) -> tuple[list, list]:
+        """Return each image's losses and, in evaluation, the detections of Faster R-CNN."""
+        rpn = self.detector.rpn
+        heads = self.detector.roi_heads
+        sizes = inputs.image_sizes
+        detections = []
+        if not self.training:
+            proposals, _ = rpn(inputs, maps)
+            detections, _ = heads(maps, proposals, sizes)
         terms = []
-        cuda = [inputs.tensors.device] if inputs.tensors.is_cuda else []
-        with torch.random.fork_rng(cuda, enabled=not self.training):
-            rpn.training = heads.training = True  # else they compute no losses; they have neither norm nor dropout
+        devices = [inputs.tensors.device] if inputs.tensors.is_cuda else []
+        with torch.random.fork_rng(devices, enabled=not self.training):
+            # In evaluation they compute no losses; they have neither batch norm nor dropout.
+            rpn.training = True
+            heads.training = True
             for i, target in enumerate(targets):
                 if not self.training:
                     torch.manual_seed(0)
-                maps = {name: features[name][i : i + 1] for name in features}
-                proposals, first = rpn(ImageList(inputs.tensors[i : i + 1], sizes[i : i + 1]), maps, [target])
-                second = heads(maps, proposals, sizes[i : i + 1], [target])[1]
-                box = first["loss_rpn_box_reg"] + second["loss_box_reg"]
-                terms.append({"class": first["loss_objectness"] + second["loss_classifier"], "box": box})
-            rpn.training = heads.training = self.training
+                size = sizes[i : i + 1]
+                part = {name: maps[name][i : i + 1] for name in maps}
+                image = ImageList(inputs.tensors[i : i + 1], size)
+                proposals, first = rpn(image, part, [target])
+                _, second = heads(part, proposals, size, [target])
+                class_loss = first["loss_objectness"] + second["loss_classifier"]
+                box_loss = first["loss_rpn_box_reg"] + second["loss_box_reg"]
+                terms.append({"class": class_loss, "box": box_loss})
+            rpn.training = self.training
+            heads.training = self.training
         return terms, detections
 
 
-def from_torchvision(name: str, anchors: str = "", scales: int = 1) -> Callable[..., nn.Module]:
-    """Return a constructor of one of torchvision's detectors, for images of `image_size` pixels.
+def faster_rcnn(*, image_size: int, num_classes: int, imagenet: bool = False) -> nn.Module:
+    """Return Faster R-CNN (Ren et al. 2015, https://arxiv.org/abs/1506.01497) on ResNet-50."""
+    detector = FasterRCNN(
+        resnet_pyramid(imagenet),
+        num_classes + 1,
+        min_size=image_size,
+        max_size=image_size,
+        rpn_anchor_generator=make_anchors(image_size, scales=1),
+    )
+    return TorchvisionDetector(detector)
 
-    Where its constructor takes `anchors`, their sides are from a sixteenth of the image on, in `scales` steps a level.
+
+def retinanet(*, image_size: int, num_classes: int, imagenet: bool = False) -> nn.Module:
+    """Return RetinaNet (Lin et al. 2017, https://arxiv.org/abs/1708.02002) on ResNet-50."""
+    levels = {"returned_layers": [2, 3, 4], "extra_blocks": LastLevelP6P7(256, 256)}
+    detector = RetinaNet(
+        resnet_pyramid(imagenet, **levels),
+        num_classes + 1,
+        min_size=image_size,
+        max_size=image_size,
+        anchor_generator=make_anchors(image_size, scales=3),
+    )
+    return TorchvisionDetector(detector)
+
+
+def resnet_pyramid(imagenet: bool, **levels: Any) -> BackboneWithFPN:
+    """Return a ResNet-50 with a feature pyramid.
+
+    In the one for ImageNet weights, all batch norms and the first layers are frozen.
     """
+    return resnet_fpn_backbone(
+        backbone_name="resnet50",
+        weights=None,
+        norm_layer=FrozenBatchNorm2d if imagenet else nn.BatchNorm2d,
+        trainable_layers=3 if imagenet else 5,
+        **levels,
+    )
 
-    def constructor(*, image_size: int, num_classes: int, pretrained: bool = False) -> nn.Module:
-        options = {}
-        if anchors:
-            sides = [[image_size / 16 * 2 ** (level + i / scales) for i in range(scales)] for level in range(5)]
-            generator = AnchorGenerator(tuple(map(tuple, sides)), ((0.5, 1.0, 2.0),) * len(sides))
-            options = {"min_size": image_size, "max_size": image_size, anchors: generator}
-        backbone = "DEFAULT" if pretrained else None
-        detector = torchvision_models.get_model(
-            name, weights=None, weights_backbone=backbone, num_classes=num_classes + 1, **options
-        )
-        return TorchvisionDetector(detector)
 
-    return constructor
+def make_anchors(image_size: int, scales: int) -> AnchorGenerator:
+    """Return anchors for five levels, with sides from a sixteenth of the image on.
+
+    From level to level their sides double, in `scales` steps.
+    """
+    sides = []
+    for level in range(5):
+        steps = [level + step / scales for step in range(scales)]
+        sides.append(tuple(image_size / 16 * 2**step for step in steps))
+    return AnchorGenerator(tuple(sides), ((0.5, 1.0, 2.0),) * len(sides))
+
+
+def ssdlite(*, num_classes: int, imagenet: bool = False, **_image_size: int) -> nn.Module:
+    """Return SSDlite on MobileNetV3 (Howard et al. 2019, https://arxiv.org/abs/1905.02244).
+
+    Images of any size are resized to 320 x 320 pixels.
+    """
+    detector = get_model(
+        "ssdlite320_mobilenet_v3_large",
+        weights=None,
+        weights_backbone=None,
+        num_classes=num_classes + 1,
+    )
+    if imagenet:  # with all channels: a backbone without weights has half of the last ones
+        norm = partial(nn.BatchNorm2d, eps=0.001, momentum=0.03)
+        mobilenet = mobilenet_v3_large(norm_layer=norm)
+        channels = [672, 960, 512, 256, 256, 128]
+        anchors = detector.anchor_generator.num_anchors_per_location()
+        detector.backbone = SSDLiteFeatureExtractorMobileNet(mobilenet.features, 13, norm)
+        detector.head = SSDLiteHead(channels, anchors, num_classes + 1, norm)
+    return TorchvisionDetector(detector)
+
+
+def load_pretrained(name: str, model: nn.Module) -> None:
+    """Download torchvision's ImageNet weights into the backbone of a detector.
+
+    Raises UserError if they cannot be downloaded.
+    """
+    try:
+        weights = get_model_weights(PRETRAINED[name]).DEFAULT.get_state_dict(check_hash=True)
+    except OSError as error:
+        raise UserError(f"--pretrained: cannot download the weights: {error}") from None
+    if name == "ssdlite":  # its features are the same ones in the same order, under other names
+        features = model.get_submodule("detector.backbone.features")
+        tensors = [tensor for key, tensor in weights.items() if key.startswith("features.")]
+        features.load_state_dict(dict(zip(features.state_dict(), tensors, strict=True)))
+    else:
+        body = model.get_submodule("detector.backbone.body")
+        body.load_state_dict(weights, strict=False)  # but for the classifier
 
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "centernet": CenterNet,
-    "faster_rcnn": from_torchvision("fasterrcnn_resnet50_fpn", "rpn_anchor_generator"),
-    "retinanet": from_torchvision("retinanet_resnet50_fpn", "anchor_generator", scales=3),
-    "ssdlite": from_torchvision("ssdlite320_mobilenet_v3_large"),
+    "faster_rcnn": faster_rcnn,
+    "retinanet": retinanet,
+    "ssdlite": ssdlite,
 }
+PRETRAINED = {
+    "faster_rcnn": "resnet50",
+    "retinanet": "resnet50",
+    "ssdlite": "mobilenet_v3_large",
+}
+BLOCKS = (ResidualBlock, Bottleneck, InvertedResidual)  # that the models repeat

@@ -1,4 +1,4 @@
-"""What is particular to object detection: its metrics, its models and own images."""
+"""Tests of object detection: its metrics, its losses, its models and own images."""
 
 import json
 from argparse import Namespace
@@ -10,30 +10,32 @@ import pytest
 import torch
 from PIL import Image
 
-from datasets import DATASETS, ImageFiles, as_sample, augment
-from models import MODELS, center_detections, center_losses
-from runtime import UserError, start
-from utils import get_metrics, parse_arguments
+from {{ cookiecutter.project_slug }}.datasets import DATASETS, ImageFiles, augment
+from {{ cookiecutter.project_slug }}.engine.annotations import make_sample
+from {{ cookiecutter.project_slug }}.engine.errors import UserError
+from {{ cookiecutter.project_slug }}.engine.runtime import start
+from {{ cookiecutter.project_slug }}.models import MODELS, center_detections, center_losses
+from {{ cookiecutter.project_slug }}.utils import get_metrics, get_objective, parse_arguments
 
 
 def test_average_precision_agrees_with_a_count_by_hand() -> None:
     nothing = [-1.0] * 6
-    predictions = torch.tensor(
-        [
-            [[0, 0, 10, 10, 0.9, 0], [50, 50, 60, 60, 0.8, 0], [20, 20, 30, 30, 0.7, 0]],  # right, wrong, right
-            [[0, 0, 10, 7.2, 0.6, 1], nothing, nothing],  # right at IoUs of up to 0.7
-            [nothing, nothing, nothing],
-        ]
-    )
+    right = [0, 0, 10, 10, 0.9, 0]
+    wrong = [50, 50, 60, 60, 0.8, 0]
+    second = [20, 20, 30, 30, 0.7, 0]
+    smaller = [0, 0, 10, 7.2, 0.6, 1]  # right at IoUs of up to 0.7
+    predictions = torch.tensor([[right, wrong, second], [smaller, nothing, nothing], [nothing] * 3])
+    empty = [0, 0, 0, 0, -1]
     targets = torch.tensor(
         [
             [[0, 0, 10, 10, 0], [20, 20, 30, 30, 0]],
-            [[0, 0, 10, 10, 1], [0, 0, 0, 0, -1]],
-            [[0, 0, 0, 0, -1], [0, 0, 0, 0, -1]],
+            [[0, 0, 10, 10, 1], empty],
+            [empty, empty],
         ]
     ).float()
-    with start(parse_arguments(["--device", "cpu"])) as runtime:
-        metrics = get_metrics(runtime, None)
+    args = parse_arguments(["--device", "cpu"])
+    with start(args) as runtime:
+        metrics = get_metrics(args, runtime, {})
         for part in (slice(0, 2), slice(2, 3)):  # in two uneven batches
             metrics.update(predictions[part], targets[part])
         values = metrics.compute()
@@ -46,7 +48,7 @@ def test_perfect_boxes_have_no_loss_and_are_detected() -> None:
     boxes = torch.tensor([[[4.0, 8.0, 20.0, 16.0], [0.0, 0.0, 0.0, 0.0]]]).expand(2, 2, 4)
     labels = torch.tensor([[1, -1], [-1, -1]])
     heatmap = torch.full((2, 3, 8, 8), -12.0)
-    heatmap[0, 1, 3, 3] = 12.0  # the centre (12, 12) is in the cell from (12, 12) to (16, 16)
+    heatmap[0, 1, 3, 3] = 12.0  # the center (12, 12) is in the cell from (12, 12) to (16, 16)
     predicted = boxes[:, 0, :, None, None].expand(2, 4, 8, 8)
     losses = center_losses(heatmap, predicted, boxes, labels)
     assert losses["box"].tolist() == [0, 0]
@@ -55,6 +57,19 @@ def test_perfect_boxes_have_no_loss_and_are_detected() -> None:
     assert found["boxes"].tolist() == [[4, 8, 20, 16]]
     assert found["labels"].tolist() == [1]
     assert len(nothing["boxes"]) == 0
+
+
+def test_the_loss_has_its_parts_and_predictions_only_in_evaluation() -> None:
+    batch = [tensor[:3] for tensor in DATASETS["shapes"](parse_arguments([]))[2].tensors]
+    model = MODELS["centernet"](image_size=64, num_classes=3)
+    objective = get_objective(parse_arguments(["--box-weight", "0.5"]))
+    output = objective(model, batch)
+    loss = output["class_loss"] + 0.5 * output["box_loss"]
+    assert output["loss"].item() == pytest.approx(loss.item(), rel=1e-5)
+    assert "predictions" not in output
+    output = objective(model.eval(), batch)
+    assert output["predictions"].shape == (3, 100, 6)
+    assert output["targets"].shape == (3, 4, 5)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -82,17 +97,23 @@ def test_every_model_trains_and_the_loss_of_an_image_is_its_own(name: str) -> No
 def test_augmentation_moves_boxes_with_their_objects() -> None:
     train = DATASETS["shapes"](parse_arguments([]))[0]
     assert (train.tensors[2] < 0).all(dim=1).any(), "some images are empty"
-    images, boxes = torch.zeros(4, 3, 64, 64), torch.tensor([[[5.0, 10.0, 20.0, 40.0]]]).repeat(4, 1, 1)
+    images = torch.zeros(4, 3, 64, 64)
     images[:, :, 10:40, 5:20] = 1
-    numbers = torch.tensor([[0.1, 0.1], [0.1, 0.9], [0.9, 0.1], [0.9, 0.9]])
-    varied, moved, _ = augment([images, boxes, torch.zeros(4, 1)], torch.cat((numbers, torch.zeros(4, 6)), dim=1))
+    boxes = torch.tensor([[[5.0, 10.0, 20.0, 40.0]]]).repeat(4, 1, 1)
+    noise = torch.zeros(4, 8)
+    noise[:, :2] = torch.tensor([[0.1, 0.1], [0.1, 0.9], [0.9, 0.1], [0.9, 0.9]])
+    varied, moved, _ = augment((images, boxes, torch.zeros(4, 1)), noise)
     for image, (x1, y1, x2, y2) in zip(varied, moved[:, 0].int().tolist(), strict=True):
         assert image[:, y1:y2, x1:x2].min() > 0.5
         assert image.sum().item() == pytest.approx(image[:, y1:y2, x1:x2].sum().item())
     assert moved[3].tolist() == boxes[3].tolist()
 
 
-def make_images(folder: Path, change: Callable[[dict[str, Any]], object] = lambda content: None) -> Namespace:
+def keep(content: dict[str, Any]) -> None:
+    pass
+
+
+def make_images(folder: Path, change: Callable[[dict[str, Any]], object] = keep) -> Namespace:
     (folder / "images").mkdir()
     content: dict[str, Any] = {
         "images": [],
@@ -101,21 +122,24 @@ def make_images(folder: Path, change: Callable[[dict[str, Any]], object] = lambd
     }
     for i in range(20):
         Image.new("RGB", (60, 40), (10 * i, 0, 0)).save(folder / "images" / f"{i}.png")
-        content["images"].append({"id": 100 + i, "file_name": f"{i}.png", "width": 60, "height": 40})
+        content["images"].append({"id": 100 + i, "file_name": f"{i}.png"})
         for j in range(i % 3):  # every third image is empty
-            content["annotations"].append({"image_id": 100 + i, "category_id": 9, "bbox": [30 * j, 10, 30, 20]})
+            entry = {"image_id": 100 + i, "category_id": 9, "bbox": [30 * j, 10, 30, 20]}
+            content["annotations"].append(entry)
     change(content)
     (folder / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
-    return parse_arguments(["--dataset", "coco_json", "--data-dir", str(folder), "--image-size", "32"])
+    options = ["--dataset", "coco_json", "--data-dir", str(folder), "--image-size", "32"]
+    return parse_arguments(options)
 
 
-def test_own_images_are_split_and_brought_to_a_square(tmp_path: Path) -> None:
-    train, val, test = DATASETS["coco_json"](make_images(tmp_path))
+def test_own_images_are_split_and_fitted_into_a_square(tmp_path: Path) -> None:
+    args = make_images(tmp_path)
+    train, val, test = DATASETS["coco_json"](args)
     assert [len(split) for split in (train, val, test)] == [16, 2, 2]
     assert train.info["classes"] == ["cat", "dog"]
-    plain = DATASETS["coco_json"](
-        parse_arguments(["--data-dir", str(tmp_path), "--image-size", "120", "--no-augment"])
-    )[0]
+    args.image_size = 120
+    args.augment = False
+    plain = DATASETS["coco_json"](args)[0]
     for i in range(16):
         image, boxes, labels = train[i]
         assert image.shape == (3, 32, 32)
@@ -124,33 +148,85 @@ def test_own_images_are_split_and_brought_to_a_square(tmp_path: Path) -> None:
         assert boxes.max() <= 32
         assert ((labels == 1) | (labels == -1)).all()
         boxes, labels = plain[i][1:]
-        assert boxes[labels >= 0].tolist() == [[0, 20, 60, 60], [60, 20, 120, 60]][: int((labels >= 0).sum())]
+        expected = [[0, 20, 60, 60], [60, 20, 120, 60]]
+        assert boxes[labels >= 0].tolist() == expected[: int((labels >= 0).sum())]
+
+
+def test_splits_of_own_images_are_taken_as_they_are(tmp_path: Path) -> None:
+    args = make_images(tmp_path)
+    text = (tmp_path / "annotations.json").read_text(encoding="utf-8")
+    for name in ("train", "val", "test"):
+        (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    assert [len(split) for split in DATASETS["coco_json"](args)] == [20, 20, 20]
+    text = text.replace('"cat"', '"horse"')
+    (tmp_path / "val.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="different categories"):
+        DATASETS["coco_json"](args)
+
+
+def test_photographs_are_turned_as_their_exif_data_say(tmp_path: Path) -> None:
+    image = Image.new("RGB", (60, 40))
+    image.paste((255, 255, 255), (30, 10, 60, 30))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # show it turned clockwise
+    (tmp_path / "images").mkdir()
+    image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "images" / "1.jpg", exif=exif)
+    content: dict[str, Any] = {
+        "images": [],
+        "annotations": [],
+        "categories": [{"id": 1, "name": "box"}],
+    }
+    for i in range(10):
+        content["images"].append({"id": i, "file_name": "1.jpg"})
+        entry = {"image_id": i, "category_id": 1, "bbox": [30, 10, 30, 20]}
+        content["annotations"].append(entry)
+    (tmp_path / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
+    options = ["--data-dir", str(tmp_path), "--image-size", "60", "--no-augment"]
+    pixels, boxes, _ = DATASETS["coco_json"](parse_arguments(options))[0][0]
+    x1, y1, x2, y2 = boxes[0].int().tolist()
+    inside = pixels[:, y1:y2, x1:x2]
+    assert inside.min() > 0.8
+    assert pixels.sum().item() == pytest.approx(inside.sum().item(), rel=0.02)
 
 
 def test_a_box_as_large_as_its_image_outlives_the_rounding_of_sizes(tmp_path: Path) -> None:
     Image.new("RGB", (61, 43)).save(tmp_path / "1.png")
-    sample = as_sample(tmp_path / "1.png", [[0.0, 0.0, 61.0, 43.0]], [0])
+    sample = make_sample(tmp_path / "1.png", [[0.0, 0.0, 61.0, 43.0]], [0])
     for size in (83, 84, 85, 135):
-        args = parse_arguments(["--image-size", str(size), "--no-augment"])
-        _, boxes, labels = ImageFiles(args, [sample], ["thing"])[0]
+        _, boxes, labels = ImageFiles([sample], size, ["thing"])[0]
         assert labels.tolist() == [0]
         assert boxes[0].tolist() == pytest.approx([0, 0, size, round(size * 43 / 61)], abs=1)
+
+
+def set_box(index: int, *box: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda content: content["annotations"][index].update(bbox=box)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda content: content["annotations"][3].update(bbox=[50, 10, 30, 20]), r"annotations\[3\].* box .*60 x 40"),
-        (lambda content: content["annotations"][4].update(bbox=[5, 5, 0, 5]), r"annotations\[4\].* box "),
-        (lambda content: content["annotations"][5].update(bbox=[5, 5, "a", 5]), r"annotations\[5\].*'a'"),
-        (lambda content: content["annotations"][6].update(category_id=8), r"annotations\[6\]: no category .* 8"),
-        (lambda content: content["annotations"][7].update(image_id=3), r"annotations\[7\]: no image .* 3"),
+        (set_box(3, 50, 10, 30, 20), r"annotations\[3\].* box .*60 x 40"),
+        (set_box(4, 5, 5, 0, 5), r"annotations\[4\].* box "),
+        (set_box(5, 5, 5, "a", 5), r"annotations\[5\].*'a'"),
+        (
+            lambda content: content["annotations"][6].update(category_id=8),
+            r"annotations\[6\]: no category .* 8",
+        ),
+        (
+            lambda content: content["annotations"][7].update(image_id=3),
+            r"annotations\[7\]: no image .* 3",
+        ),
         (lambda content: content["annotations"][8].pop("bbox"), r"annotations\[8\].*bbox"),
-        (lambda content: content["images"][2].update(file_name="none.png"), r"images\[2\].*none\.png"),
+        (
+            lambda content: content["images"][2].update(file_name="none.png"),
+            r"images\[2\].*none\.png",
+        ),
         (lambda content: content.pop("categories"), r"annotations\.json.*categories"),
     ],
 )
-def test_own_files_that_are_wrong_are_named(tmp_path: Path, change: Callable[[Any], object], message: str) -> None:
+def test_own_files_that_are_wrong_are_named(
+    tmp_path: Path, change: Callable[[Any], object], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         DATASETS["coco_json"](make_images(tmp_path, change))
 

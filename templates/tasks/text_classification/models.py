@@ -1,8 +1,7 @@
-"""The architectures that --model chooses from: numbered words in, one logit for each class out.
+"""The models: word numbers in, one logit for each class out.
 
-A text is a row of word numbers that ends in zeros, its padding; how much of that there is changes no logit.
-
-FSDP divides a model block by block, where the project uses it: by its lists that are named for blocks or layers.
+A text is a row of word numbers that ends in padding; the amount of padding does not change the
+logits.
 """
 
 from collections.abc import Callable
@@ -12,42 +11,61 @@ from torch import Tensor, nn
 
 
 class TransformerClassifier(nn.Module):
-    """An encoder (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762) whose outputs are averaged over the words.
+    """An encoder (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762), averaged over the words.
 
-    Its norms stand in front of each layer, which trains without a long warm-up (Xiong et al. 2020,
-    https://arxiv.org/abs/2002.04745).
+    The norm comes before each layer (pre-norm), which trains without a long warm-up (Xiong et al.
+    2020, https://arxiv.org/abs/2002.04745). `width` must be a multiple of 16, the size of a head.
     """
 
     def __init__(
-        self, *, vocabulary: int, length: int, num_classes: int, width: int = 64, heads: int = 4, layers: int = 2
+        self,
+        *,
+        vocabulary_size: int,
+        length: int,
+        num_classes: int,
+        padding: int,
+        width: int = 64,
+        layers: int = 2,
     ):
         super().__init__()
-        self.words = nn.Embedding(vocabulary, width)
+        self.padding = padding
+        self.words = nn.Embedding(vocabulary_size, width)
         self.positions = nn.Parameter(torch.empty(length, width))
         nn.init.normal_(self.words.weight, std=0.02)
         nn.init.normal_(self.positions, std=0.02)
         layer = nn.TransformerEncoderLayer(
-            width, heads, 2 * width, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            width,
+            nhead=width // 16,
+            dim_feedforward=2 * width,
+            dropout=0.0,
+            activation="gelu",
+            batch_first=True,
+            norm_first=True,
         )
-        self.encoder = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(width), enable_nested_tensor=False)
+        norm = nn.LayerNorm(width)
+        self.encoder = nn.TransformerEncoder(layer, layers, norm, enable_nested_tensor=False)
         self.head = nn.Linear(width, num_classes)
 
     def forward(self, tokens: Tensor) -> Tensor:  # (batch, length)
-        padding = tokens == 0
-        states = self.encoder(self.words(tokens) + self.positions[: tokens.shape[1]], src_key_padding_mask=padding)
-        words = (~padding).unsqueeze(2).to(states.dtype)  # (batch, length, 1)
-        return self.head((states * words).sum(dim=1) / words.sum(dim=1))  # (batch, num_classes)
+        is_padding = tokens == self.padding
+        states = self.words(tokens) + self.positions[: tokens.shape[1]]  # (batch, length, width)
+        states = self.encoder(states, src_key_padding_mask=is_padding)
+        mask = (~is_padding).unsqueeze(2).to(states.dtype)  # (batch, length, 1)
+        return self.head((states * mask).sum(dim=1) / mask.sum(dim=1))  # (batch, num_classes)
 
 
 class EmbeddingBag(nn.Module):
-    """A linear layer over the mean of the words' vectors, whatever their order: fastText's classifier.
+    """A linear layer on the mean of the word vectors, whatever the order of the words.
 
-    Joulin et al. 2017, https://arxiv.org/abs/1607.01759; ours looks at single words only.
+    This is fastText's classifier without its pairs of words (Joulin et al. 2017,
+    https://arxiv.org/abs/1607.01759).
     """
 
-    def __init__(self, *, vocabulary: int, length: int, num_classes: int, width: int = 64):
+    def __init__(
+        self, *, vocabulary_size: int, length: int, num_classes: int, padding: int, width: int = 64
+    ):
         super().__init__()
-        self.words = nn.EmbeddingBag(vocabulary, width, mode="mean", padding_idx=0)
+        self.words = nn.EmbeddingBag(vocabulary_size, width, mode="mean", padding_idx=padding)
         nn.init.uniform_(self.words.weight, -1 / width, 1 / width)
         self.head = nn.Linear(width, num_classes)
 
@@ -56,31 +74,33 @@ class EmbeddingBag(nn.Module):
 
 
 class LSTMClassifier(nn.Module):
-    """Two LSTMs (Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735) that read both ways.
+    """An LSTM for each direction (Hochreiter and Schmidhuber 1997), and the maximum over the words.
 
-    The text is described by the greatest value that each of their outputs takes (Conneau et al. 2017,
-    https://arxiv.org/abs/1705.02364).
+    https://doi.org/10.1162/neco.1997.9.8.1735; max pooling as in Conneau et al. 2017,
+    https://arxiv.org/abs/1705.02364.
     """
 
-    def __init__(self, *, vocabulary: int, length: int, num_classes: int, width: int = 64):
+    def __init__(
+        self, *, vocabulary_size: int, length: int, num_classes: int, padding: int, width: int = 64
+    ):
         super().__init__()
-        self.words = nn.Embedding(vocabulary, width)
+        self.padding = padding
+        self.words = nn.Embedding(vocabulary_size, width)
         nn.init.normal_(self.words.weight, std=0.02)
         self.forwards = nn.LSTM(width, width, batch_first=True)
         self.backwards = nn.LSTM(width, width, batch_first=True)
         self.head = nn.Linear(2 * width, num_classes)
 
     def forward(self, tokens: Tensor) -> Tensor:  # (batch, length)
-        padding = (tokens == 0).unsqueeze(2)  # (batch, length, 1)
-        lengths = tokens.count_nonzero(dim=1).unsqueeze(1)
-        places = torch.arange(tokens.shape[1], device=tokens.device)
-        reverse = (lengths - 1 - places) % tokens.shape[1]  # the last word first, and the padding last all the same
-        states = [
-            self.forwards(self.words(tokens))[0],
-            self.backwards(self.words(tokens.gather(1, reverse)))[0],
-        ]
-        features = torch.cat([state.masked_fill(padding, -1.0).amax(dim=1) for state in states], dim=1)
-        return self.head(features)  # (batch, num_classes)
+        is_padding = tokens == self.padding
+        lengths = (~is_padding).sum(dim=1, keepdim=True)
+        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        reverse = (lengths - 1 - positions) % tokens.shape[1]  # padding stays at the end
+        forwards, _ = self.forwards(self.words(tokens))  # (batch, length, width)
+        backwards, _ = self.backwards(self.words(tokens.gather(1, reverse)))
+        states = torch.cat((forwards, backwards), dim=2)
+        states = states.masked_fill(is_padding.unsqueeze(2), -1.0)  # the least value of an LSTM
+        return self.head(states.amax(dim=1))  # (batch, num_classes)
 
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
@@ -88,3 +108,4 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "embedding_bag": EmbeddingBag,
     "lstm": LSTMClassifier,
 }
+BLOCKS = (nn.TransformerEncoderLayer,)  # that the models repeat

@@ -1,4 +1,4 @@
-"""What is particular to forecasting: its metrics, its models, and own series in order of time."""
+"""Tests of the task: metrics, models, and own series in order of time."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from datasets import DATASETS, as_time
-from models import MODELS
-from runtime import UserError, start
-from utils import get_metrics, get_objective, parse_arguments
+from {{ cookiecutter.project_slug }}.datasets import DATASETS, as_time
+from {{ cookiecutter.project_slug }}.engine.errors import UserError
+from {{ cookiecutter.project_slug }}.engine.runtime import start
+from {{ cookiecutter.project_slug }}.models import MODELS
+from {{ cookiecutter.project_slug }}.utils import get_metrics, get_objective, parse_arguments
 
-ROWS = [f"2024-01-{day:02},{day},{100 - day % 3}" for day in range(1, 31)]  # 30 days of two channels
+DAYS = range(1, 31)
+ROWS = [f"2024-01-{day:02},{day},{100 - day % 3}" for day in DAYS]  # 30 days of two channels
 
 
 class Persistence(torch.nn.Module):
@@ -22,6 +24,7 @@ class Persistence(torch.nn.Module):
 
 
 def make_file(folder: Path, rows: list[str], *options: str) -> Namespace:
+    """Write rows below a header, and return the options that choose the file."""
     (folder / "series.csv").write_text("\n".join(["date,up,wave", *rows]) + "\n", encoding="utf-8")
     options = ("--context", "4", "--horizon", "2", *options)
     return parse_arguments(["--device", "cpu", "--data-dir", str(folder), *options])
@@ -31,21 +34,27 @@ def test_loss_and_metrics_agree_with_a_count_by_hand(tmp_path: Path) -> None:
     args = make_file(tmp_path, ROWS)
     train, _, _ = DATASETS["csv"](args)
     windows = torch.zeros(3, 6, 1)
-    windows[:, 3:, 0] = torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, 0.0], [5.0, 5.0, 3.0]])  # off by 1, 3, 0, 0, 0, -2
+    windows[:, 3:, 0] = torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, 0.0], [5.0, 5.0, 3.0]])
+    # Errors: 1, 3, 0, 0, 0, -2.
+    output = get_objective(args)(Persistence().eval(), (windows,))
+    predictions, targets = output["predictions"], output["targets"]
     with start(args) as runtime:
-        metrics = get_metrics(runtime, train)
-        loss, predictions, targets = get_objective(args)(Persistence(), [windows])
+        metrics = get_metrics(args, runtime, train.info)
         for part in (slice(0, 2), slice(2, 3)):  # in two uneven batches
             metrics.update(predictions[part], targets[part])
         values = metrics.compute()
-    assert loss.item() == pytest.approx(14 / 6)
+    assert output["loss"].item() == pytest.approx(14 / 6)
     assert values["mse"].item() == pytest.approx(14 / 6)
     assert values["mae"].item() == pytest.approx(6 / 6)
+    assert output["mse"].item() == pytest.approx(values["mse"].item())
+    assert output["mae"].item() == pytest.approx(values["mae"].item())
 
 
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(("channels", "context", "horizon"), [(1, 2, 1), (3, 10, 12), (7, 50, 24)])
-def test_every_model_takes_every_shape(name: str, channels: int, context: int, horizon: int) -> None:
+def test_every_model_takes_every_shape(
+    name: str, channels: int, context: int, horizon: int
+) -> None:
     model = MODELS[name](channels=channels, context=context, horizon=horizon)
     forecast = model(torch.randn(2, context, channels))
     forecast.sum().backward()
@@ -60,11 +69,12 @@ def test_splits_follow_one_another_and_are_scaled_by_the_first(tmp_path: Path) -
     for split, first, last in zip(splits, (4, 18, 24), (18, 24, 30), strict=True):
         (windows,) = split.tensors
         assert windows.shape == (last - first - 1, 6, 2)
-        torch.testing.assert_close(windows[0, 4:, 0], scaled[first : first + 2])  # the first steps that are forecast
-        torch.testing.assert_close(windows[-1, 4:, 0], scaled[last - 2 : last])  # and the last ones
+        torch.testing.assert_close(windows[0, 4:, 0], scaled[first : first + 2])  # first forecast
+        torch.testing.assert_close(windows[-1, 4:, 0], scaled[last - 2 : last])  # and the last one
         torch.testing.assert_close(windows[1, :, 0], scaled[first - 3 : first + 3])
     assert splits[0].info["channels"] == ["up", "wave"]
-    assert [len(split) for split in DATASETS["csv"](make_file(tmp_path, ROWS, "--rows", "20"))] == [7, 3, 3]
+    splits = DATASETS["csv"](make_file(tmp_path, ROWS, "--rows", "20"))
+    assert [len(split) for split in splits] == [7, 3, 3]
 
 
 def test_dates_and_numbers_are_times() -> None:
@@ -93,7 +103,7 @@ def test_rows_that_are_wrong_are_named(tmp_path: Path, row: int, text: str, mess
 def test_files_that_are_wrong_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"series\.csv is empty"):
         DATASETS["csv"](make_file(tmp_path, []))
-    with pytest.raises(UserError, match=r"series\.csv: 8 rows, .* too few for --context 4 and --horizon 2"):
+    with pytest.raises(UserError, match=r"series\.csv: 8 rows, .* too few for --context 4"):
         DATASETS["csv"](make_file(tmp_path, ROWS[:8]))
     args = make_file(tmp_path, ROWS)
     path = tmp_path / "series.csv"

@@ -1,5 +1,0 @@
-task.add_argument("--context", type=number(int, 2), default=64, help="tokens of a window, at most seen at once")
-task.add_argument("--width", type=number(int, 32), default=64, help="features of a token")
-task.add_argument("--layers", type=number(int, 1), default=2, help="blocks of a GPT, or layers of an LSTM")
-task.add_argument("--dropout", type=number(float, below=1), default=0.0, help="in training, against overfitting")
-task.add_argument("--augment", action=switch, default=True, help="cut the training windows anew in every epoch")

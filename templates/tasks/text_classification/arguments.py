@@ -1,5 +1,0 @@
-task.add_argument("--text-column", default="text", help="name or number of the column of own files with the texts")
-task.add_argument("--label-column", default="label", help="name or number of the column with their classes")
-task.add_argument("--max-length", type=number(int, 1), default=64, help="words of a text that are read")
-task.add_argument("--augment", action=switch, default=True, help="hide some words of the training texts")
-task.add_argument("--label-smoothing", type=number(float, below=1), default=0.1, help="in training")

@@ -1,1 +1,0 @@
-# {% include ["loggers/" ~ cookiecutter.logger ~ "/dashboard.py", "loggers/dashboard.py"] %}

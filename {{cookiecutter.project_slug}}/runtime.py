@@ -1,1 +1,0 @@
-# {% include "distributed/" ~ cookiecutter.distributed ~ "/runtime.py" %}
