@@ -329,14 +329,14 @@ def test_summary(report, tmp_path):
     best = report.best_epoch(records, "accuracy", HIGHER_IS_BETTER)
     facts = {"device": "cpu", "data": "digits"}
     figures = ["curves.png", "sample.txt"]
-    text = report.write_summary(tmp_path / "mine", args, facts, best, records[-1], figures)
+    text = report.format_summary(tmp_path / "mine", args, facts, best, records[-1], figures)
     assert text == SUMMARY
     args.evaluate = Path("runs/it's/best.pt")
-    text = report.write_summary(tmp_path / "mine", args, facts, {}, records[-1], figures)
+    text = report.format_summary(tmp_path / "mine", args, facts, {}, records[-1], figures)
     assert "| metric | test |\n| --- | --- |\n| loss | 31,410 |\n| accuracy | 0.85 |\n" in text
     assert """ --evaluate 'runs/it'"'"'s/best.pt'\n""" in text
     args.changed = {}
-    text = report.write_summary(tmp_path / "mine", args, facts, {}, records[-1], figures)
+    text = report.format_summary(tmp_path / "mine", args, facts, {}, records[-1], figures)
     assert "All options have their defaults." in text
 
 

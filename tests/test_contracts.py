@@ -159,6 +159,12 @@ def test_streams_need_the_length_of_an_epoch(sequences):
     assert err == "error: data without a length need --steps-per-epoch\n"
 
 
+def test_an_empty_stream_is_an_error(sequences):
+    options = ["--dataset", "empty_stream", "--steps-per-epoch", "2"]
+    _, err = run(sequences, *SEQUENCES, *options, code=2)
+    assert err == "error: Stream yields no sample in a pass\n"
+
+
 # ------------------------------------------------------------------------- batches and scalars
 
 

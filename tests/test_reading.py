@@ -49,9 +49,15 @@ def test_every_task_and_backend(tmp_path, record_property):
 @pytest.mark.full
 @pytest.mark.parametrize("task", CHOICES["task"])
 def test_hops_and_options(tmp_path, task):
-    """Run each task, with the backend that has the most code."""
+    """Run each task, with the backend that has the most code.
+
+    A data set may be one hop further away than in the default project: if several data sets become
+    tensors in the same way, one function is better than a copy in each of them.
+    """
     project = render({"task": task, "distributed": "fsdp"}, tmp_path)
-    assert get_excess(reading.measure_hops(project)) == {}
+    excess = get_excess(reading.measure_hops(project))
+    assert excess.pop("hops to a data set", reading.Figure(0)).value <= 3
+    assert excess == {}
     assert get_excess(reading.measure_options(project)) == {}
 
 

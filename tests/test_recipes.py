@@ -65,7 +65,8 @@ def cook(title: str, folder: Path, backend: str = "ddp") -> Path:
     commit(project)
     for step in read_steps(CHAPTERS[title]):
         if backend == "none" and "parallelize(" in step.code:
-            (step.code,) = [code for code in CODE.findall(CHAPTERS[title]) if "r.to(runtime" in code]
+            codes = CODE.findall(CHAPTERS[title])
+            (step.code,) = [code for code in codes if "discriminator.to(runtime" in code]
         carry_out(project, step)
     return project
 
@@ -351,19 +352,24 @@ def make_hub(folder: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.full
-def test_hugging_face(tmp_path):
-    """Data set, tokenizer and model are read from folders, without a network."""
-    for name in ("datasets", "transformers", "tokenizers"):
-        pytest.importorskip(name)
-    project = cook("Hugging Face: data set, tokenizer and model", tmp_path)
-    for name, local in make_hub(tmp_path).items():
+def replace_names(project: Path, names: dict[str, str]) -> None:
+    """Replace names on the Hub, each of which occurs once, by those of local folders."""
+    for name, local in names.items():
         changed = 0
         for path in (project / "my_project").glob("*.py"):
             text = path.read_text()
             changed += text.count(name)
             path.write_text(text.replace(name, local))
         assert changed == 1, name
+
+
+@pytest.mark.full
+def test_hugging_face(tmp_path):
+    """Data set, tokenizer and model are read from folders, without a network."""
+    for name in ("datasets", "transformers", "tokenizers"):
+        pytest.importorskip(name)
+    project = cook("Hugging Face: data set, tokenizer and model", tmp_path)
+    replace_names(project, make_hub(tmp_path))
     offline = {"HF_HOME": tmp_path / "cache", "HF_HUB_OFFLINE": 1}
     options = [*CPU, "--quick", "--model", "pretrained", "--dataset", "wikitext"]
     run(project, *options, "--run-dir", "runs/x", "--ema", "0.9", **offline)
@@ -382,6 +388,52 @@ def test_hugging_face(tmp_path):
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_run.py"]
     out, _ = python(project, *command, **offline)
     assert " passed" in out and " failed" not in out
+
+
+def make_reviews(folder: Path) -> dict[str, str]:
+    """Make a small data set, tokenizer and encoder; return their names for those of the README."""
+    from datasets import ClassLabel, Dataset, Features, Value
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["bad", "good"])})
+    rows = {"text": ["a good film", "not a good film"] * 50, "label": [1, 0] * 50}
+    for split in ("train", "test"):
+        Dataset.from_dict(rows, features).to_parquet(folder / "reviews" / f"{split}.parquet")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "not", "good", "film"]
+    (folder / "bert").mkdir()
+    (folder / "bert" / "vocab.txt").write_text("\n".join(words))
+    BertTokenizerFast(str(folder / "bert" / "vocab.txt")).save_pretrained(folder / "bert")
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "intermediate_size": 16}
+    config = BertConfig(vocab_size=len(words), num_attention_heads=2, **size)
+    BertForSequenceClassification(config).save_pretrained(folder / "bert")
+    return {
+        "stanfordnlp/imdb": str(folder / "reviews"),
+        "distilbert/distilbert-base-uncased": str(folder / "bert"),
+    }
+
+
+@pytest.mark.full
+def test_hugging_face_encoder(tmp_path):
+    """The chapter in the README of text classification; "not" tells the reviews apart."""
+    for name in ("datasets", "transformers", "tokenizers"):
+        pytest.importorskip(name)
+    task = {"task": "text_classification", "distributed": "none", "logger": "none"}
+    project = render(task, tmp_path)
+    commit(project)
+    for step in read_steps(
+        read_chapters(project / "README.md")["Hugging Face models and data sets"]
+    ):
+        carry_out(project, step)
+    lines, files = count_changes(project)
+    assert lines <= 40 and files == 2
+    check_style(project)
+    replace_names(project, make_reviews(tmp_path))
+    offline = {"HF_HOME": tmp_path / "cache", "HF_HUB_OFFLINE": 1}
+    options = ["--device", "cpu", "--model", "pretrained", "--dataset", "imdb", "--lr", "0.01"]
+    options += ["--max-length", "8", "--batch-size", "10", "--epochs", "5", "--run-dir", "runs/x"]
+    run(project, *options, **offline)
+    assert read_records(project / "runs" / "x")[-1]["test/accuracy"] == 1
+    assert "model.classifier.weight" in read_checkpoint(project / "runs" / "x")["model"]
 
 
 def test_options(tmp_path):

@@ -61,7 +61,7 @@ class Run:
 
 def read_runs(paths: list[Path]) -> tuple[list[Run], list[str]]:
     """Return the runs, and a message for each directory that cannot be read."""
-    run_dirs = [path for path in paths if (path / "config.json").exists()]  # no files of trackers
+    run_dirs = [path for path in paths if (path / "config.json").exists()]  # no other folders
     runs = []
     problems = []
     for run_dir in run_dirs or paths:

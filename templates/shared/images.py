@@ -102,7 +102,9 @@ def as_tensors(dataset: Any) -> Images:
     return images, torch.as_tensor(dataset.targets)
 
 
-def find_image_splits(data_dir: Path) -> tuple[list[list[tuple[Path, str]]], list[str]]:
+def find_image_splits(
+    data_dir: Path, least_classes: int = 1
+) -> tuple[list[list[tuple[Path, str]]], list[str]]:
     """Return the (path, class) of the images of each split, and the classes.
 
     The images are in train/, val/ and test/ of `data_dir`, or in `data_dir` itself, which is split
@@ -120,6 +122,8 @@ def find_image_splits(data_dir: Path) -> tuple[list[list[tuple[Path, str]]], lis
     else:
         splits = split_list(find_images(data_dir), val=0.1, test=0.1)
     classes = sorted({label for _, label in splits[0]})
+    if len(classes) < least_classes:
+        raise UserError(f"--data-dir {data_dir} needs a folder of images for each of two classes")
     for name, split in zip(names, splits, strict=True):
         if len(split) < 2:
             raise UserError(f"--data-dir {data_dir}: {len(split)} image(s) are too few for {name}")
@@ -130,7 +134,7 @@ def find_image_splits(data_dir: Path) -> tuple[list[list[tuple[Path, str]]], lis
 
 
 def find_images(folder: Path) -> list[tuple[Path, str]]:
-    """Return the images in a folder, each with its class: the name of the folder that holds it."""
+    """Return the images in a folder, each with its class: the first folder below `folder`."""
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise UserError(f"--data-dir {folder} holds no images")

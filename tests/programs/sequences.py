@@ -90,7 +90,17 @@ def stream(args: Any) -> tuple[Any, Any, Any]:
     return Stream(train), val, Stream(test)
 
 
-SPLITS = {"equal_lengths": equal_lengths, "ragged": ragged, "stream": stream}
+def empty_stream(args: Any) -> tuple[Any, Any, Any]:
+    train, _, test = stream(args)
+    return train, Stream(RaggedSequences(0, 0)), test
+
+
+SPLITS = {
+    "equal_lengths": equal_lengths,
+    "ragged": ragged,
+    "stream": stream,
+    "empty_stream": empty_stream,
+}
 
 
 class NextToken(nn.Module):

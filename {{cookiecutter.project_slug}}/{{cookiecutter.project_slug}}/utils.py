@@ -1,5 +1,5 @@
 # {% import "tasks/" ~ cookiecutter.task ~ "/defaults.jinja" as own %}
-"""The options, the getters that they select from, the state of a run, and the two loops."""
+"""The options, the getters of the parts of a run, its state, and the two loops."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def add_training_options(parser: ArgumentParser) -> None:
     """Add the options of the optimization."""
     add = parser.add_argument_group("training").add_argument
     add("--epochs", type=number(int, 1), default={{ own.epochs }}, help="number of epochs to train")
-    help = "steps between two validations, which are then an epoch; 0: a pass over the data"
+    help = "steps of an epoch, after which the model is validated; 0: one pass over the data"
     add("--steps-per-epoch", type=number(int), default=0, help=help)
     # {% if cookiecutter.distributed == "none" %}
     help = "number of samples in each optimizer step"
@@ -124,7 +124,7 @@ def add_machine_options(parser: ArgumentParser) -> None:
     help = "number of DataLoader worker processes that read and decode files"
     add("--workers", type=number(int), default=min(4, usable_cores()), help=help)
     # {% endif %}
-    add("--compile", action=switch, default=False, help="compile the model with torch.compile")
+    add("--compile", action=switch, default=False, help="train with torch.compile")
     help = "use deterministic algorithms only, which are slower"
     add("--deterministic", action=switch, default=False, help=help)
     help = "trace some steps to trace.json in the run directory"
@@ -219,13 +219,13 @@ def get_train_state(args: Namespace, runtime: Runtime, train_loader: AnyLoader) 
     model, model_config = get_model(args, train_loader.info)
     ema_model = deepcopy(model).requires_grad_(False) if args.ema else None
     # {% if cookiecutter.distributed == "none" %}
-    torch.manual_seed(args.seed + 1)  # of dropout
+    torch.manual_seed(args.seed + 1)  # dropout
     model = model.to(runtime.device)
     trained: Any = torch.compile(model) if args.compile else model
     if ema_model is not None:
         ema_model = ema_model.to(runtime.device)
     # {% else %}
-    torch.manual_seed(args.seed + 1 + runtime.processes.rank)  # other dropout masks in each
+    torch.manual_seed(args.seed + 1 + runtime.processes.rank)  # dropout: other masks on each rank
     model = place_model(args, runtime, model)
     trained = parallelize(args, runtime, model)
     if ema_model is not None:
@@ -234,7 +234,7 @@ def get_train_state(args: Namespace, runtime: Runtime, train_loader: AnyLoader) 
     optimizer = get_optimizer(args, trained)
     return TrainState(
         model=trained,
-        ema_model=ema_model or model,
+        ema_model=model if ema_model is None else ema_model,
         optimizer=optimizer,
         scheduler=get_scheduler(args, optimizer, steps=args.epochs * len(train_loader)),
         scaler=GradScaler(runtime.device.type, enabled=runtime.precision == "fp16"),
@@ -248,7 +248,7 @@ def get_model(args: Namespace, info: dict[str, Any]) -> tuple[nn.Module, dict[st
     torch.manual_seed(args.seed)
     model = MODELS[args.model](**arguments)
     # {% if own.pretrained %}
-    if args.pretrained:
+    if args.pretrained and not args.evaluate:
         load_pretrained(args.model, model)
     # {% endif %}
     # {% if own.images %}
@@ -279,7 +279,7 @@ def get_optimizer(args: Namespace, model: nn.Module) -> Optimizer:
 
 
 def get_scheduler(args: Namespace, optimizer: Optimizer, steps: int) -> LRScheduler:
-    """Return the schedule of the learning rate over all steps: a linear warm-up, then down to 0."""
+    """Return the schedule of the learning rate: a linear warm-up, then --schedule."""
     warmup_steps = int(args.warmup_ratio * steps)
 
     def factor(step: int) -> float:
@@ -361,16 +361,16 @@ def train_one_epoch(
             with runtime.autocast():
                 output = objective(state.model, micro_batch)
             parts.append(get_scalars(output, batch_size(micro_batch)))
-            weight = parts[-1]["loss"][1]  # number of samples, or what the loss is a mean over
-            state.scaler.scale(output["loss"] * (weight / samples)).backward()
+            count = parts[-1]["loss"][1]  # what the loss is a mean over: samples, or its "weight"
+            state.scaler.scale(output["loss"] * (count / samples)).backward()
         scalars = average(parts)
-        if "weight" in output:  # the number of tokens, for instance, is known only now
+        if "weight" in output:  # of the whole batch, it is known only now
             # {% if cookiecutter.distributed == "none" %}
-            weight = scalars["loss"][1]
+            total = scalars["loss"][1]
             # {% else %}
-            weight = runtime.processes.mean(scalars["loss"][1], runtime.device)
+            total = runtime.processes.mean(scalars["loss"][1], runtime.device)
             # {% endif %}
-            scale_gradients(state.model, samples / weight)
+            scale_gradients(state.model, samples / total)
 
         state.scaler.unscale_(state.optimizer)
         if args.grad_clip:
@@ -405,7 +405,7 @@ def scale_gradients(model: nn.Module, factor: Tensor | float) -> None:
 def update_ema(args: Namespace, state: TrainState) -> None:
     """Move the averaged weights towards the model's; copy its buffers."""
     steps = state.scheduler.last_epoch  # optimizer steps that were not skipped
-    decay = min(args.ema, steps / (9 + steps))
+    decay = min(args.ema, steps / (9 + steps))  # lower at first, to forget the initial weights
     model, ema_model = unwrap(state.model), state.ema_model
     get_ema_multi_avg_fn(decay)(list(ema_model.parameters()), list(model.parameters()), None)
     for ema_buffer, buffer in zip(ema_model.buffers(), model.buffers(), strict=True):

@@ -81,7 +81,7 @@ class ImageFiles(Dataset):
 
 def image_folder(args: Namespace) -> Splits:
     """Return own images: --data-dir holds SPLIT/CLASS/*, or CLASS/* to split 8:1:1."""
-    splits, classes = find_image_splits(args.data_dir)
+    splits, classes = find_image_splits(args.data_dir, least_classes=2)
     size = args.image_size
     mean = torch.tensor([0.485, 0.456, 0.406])  # of ImageNet
     std = torch.tensor([0.229, 0.224, 0.225])

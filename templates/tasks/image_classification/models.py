@@ -13,7 +13,7 @@ from .engine.errors import UserError
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a shortcut (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
+    """A residual block of two convolutions (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()
@@ -78,6 +78,8 @@ def resnet(
     if image_size <= 64 and not imagenet:
         model.conv1 = nn.Conv2d(channels, 64, 3, padding=1, bias=False)
         model.maxpool = nn.Identity()
+    elif channels != 3:
+        model.conv1 = nn.Conv2d(channels, 64, 7, stride=2, padding=3, bias=False)
     model.fc = nn.Linear(model.fc.in_features, num_classes)
     return model
 
@@ -85,8 +87,8 @@ def resnet(
 def vit(*, channels: int, image_size: int, num_classes: int, imagenet: bool = False) -> nn.Module:
     """Return torchvision's ViT (Dosovitskiy et al. 2021, https://arxiv.org/abs/2010.11929).
 
-    It is a small one with 8 x 8 patches, or the ViT-B/16 of ImageNet, for which images are resized
-    to 224 pixels.
+    It is a small one that divides an image into 8 x 8 patches, or the ViT-B/16 of ImageNet, for
+    which images are resized to 224 pixels.
     """
     if imagenet:
         model = get_model("vit_b_16", weights=None)

@@ -41,7 +41,7 @@ def test_metrics_agree_with_a_count_by_hand() -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("channels", "image_size"), [(1, 8), (1, 28), (3, 32)])
+@pytest.mark.parametrize(("channels", "image_size"), [(1, 8), (1, 28), (3, 32), (1, 72)])
 def test_every_model_takes_every_shape(name: str, channels: int, image_size: int) -> None:
     model = MODELS[name](channels=channels, image_size=image_size, num_classes=5)
     logits = model(torch.randn(2, channels, image_size, image_size))
@@ -91,6 +91,10 @@ def test_own_images_that_are_wrong_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         DATASETS["image_folder"](parse_arguments(["--data-dir", str(tmp_path / "nowhere")]))
     args = make_images(tmp_path)
+    args.data_dir = tmp_path / "red"
+    with pytest.raises(UserError, match="a folder of images for each of two classes"):
+        DATASETS["image_folder"](args)
+    args.data_dir = tmp_path
     for path in (tmp_path / "red").iterdir():
         path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(UserError, match=r"red/\d\.png"):

@@ -84,10 +84,8 @@ def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> Metr
     from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
     classes = len(info["classes"])
-    metrics = MetricCollection(
-        {
-            "accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False),
-            "confusion_matrix": MulticlassConfusionMatrix(classes, validate_args=False),
-        }
-    )
-    return metrics.to(runtime.device)
+    metrics = {
+        "accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False),
+        "confusion_matrix": MulticlassConfusionMatrix(classes, validate_args=False),
+    }
+    return MetricCollection(metrics).to(runtime.device)

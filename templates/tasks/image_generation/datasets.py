@@ -62,7 +62,7 @@ def in_memory(
     }
     columns = 2 + images[0].numel()  # random numbers that an image needs
     augment = partial(add_noise, flip=flip and args.augment)
-    train = InMemory(images, labels, info=info, augment=augment, noise=columns)
+    train = InMemory(images, labels, info=info, augment=augment, noise_columns=columns)
     generator = torch.Generator().manual_seed(0)
     others = []
     for split in splits[1:]:

@@ -35,9 +35,10 @@ def level_widths(image_size: int, width: int) -> list[int]:
 
 
 class Block(nn.Module):
-    """Two convolutions beside a shortcut; a condition scales and shifts the values between them.
+    """Two convolutions with a residual connection, and a condition.
 
-    Such a condition is FiLM (Perez et al. 2018, https://arxiv.org/abs/1709.07871).
+    The condition scales and shifts the values between them (FiLM, Perez et al. 2018,
+    https://arxiv.org/abs/1709.07871).
     """
 
     def __init__(self, in_channels: int, out_channels: int, condition: int):

@@ -31,7 +31,7 @@ def decode(tokens: list[int], vocabulary: list[str]) -> str:
 
 
 def shift(batch: tuple[Tensor, ...], noise: Tensor, *, context: int) -> tuple[Tensor, ...]:
-    """Cut a window out of each stretch of text, which is twice as long, at a random position."""
+    """Cut a window of `context` tokens out of each stretch of twice as many, at random."""
     (stretches,) = batch  # (batch, 2 * context)
     start = (noise[:, :1] * context).long()  # (batch, 1)
     windows = stretches.gather(1, start + torch.arange(context + 1, device=start.device))
@@ -56,7 +56,7 @@ def in_memory(args: Namespace, texts: list[str], source: Path | str) -> Splits:
         if args.augment and name == "train":
             stretches = tokens.unfold(0, 2 * context, context)
             cut = partial(shift, context=context)
-            splits.append(InMemory(stretches, info=info, augment=cut, noise=1))
+            splits.append(InMemory(stretches, info=info, augment=cut, noise_columns=1))
         else:
             windows = tokens.unfold(0, context + 1, context)  # the last target starts the next one
             splits.append(InMemory(windows[:, :-1], windows[:, 1:], info=info))

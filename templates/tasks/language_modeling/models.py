@@ -25,7 +25,7 @@ def rotate(x: Tensor) -> Tensor:
 
 
 class Block(nn.Module):
-    """Causal self-attention and an MLP, each after a norm (pre-norm) and beside a shortcut.
+    """Causal self-attention and an MLP, each after a norm and with a residual connection.
 
     `width` must be a multiple of `head_size`.
     """

@@ -44,7 +44,7 @@ def convolution(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequ
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a shortcut (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
+    """A residual block of two convolutions (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int):
         super().__init__()

@@ -33,7 +33,7 @@ def shapes(args: Namespace) -> Splits:
     info = {"classes": CLASSES, "channels": 3, "mean": mean[0], "std": std[0]}
     augmented = augment if args.augment else None
     return (
-        InMemory(images[:1000], masks[:1000], info=info, augment=augmented, noise=3),
+        InMemory(images[:1000], masks[:1000], info=info, augment=augmented, noise_columns=3),
         InMemory(images[1000:1200], masks[1000:1200], info=info),
         InMemory(images[1200:], masks[1200:], info=info),
     )

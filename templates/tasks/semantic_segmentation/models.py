@@ -14,7 +14,7 @@ from .engine.errors import UserError
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions beside a shortcut (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
+    """A residual block of two convolutions (He et al. 2016, https://arxiv.org/abs/1512.03385)."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()

@@ -63,7 +63,7 @@ class MLP(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Batch norm and two linear layers beside a shortcut."""
+    """Batch norm and two linear layers with a residual connection."""
 
     def __init__(self, width: int, dropout: float):
         super().__init__()

@@ -51,7 +51,7 @@ def in_memory(args: Namespace, splits: list[list[Row]], classes: list[str]) -> S
         datasets.append(InMemory(encode(words, vocabulary, length), labels, info=info))
     train, val, test = datasets
     if args.augment:
-        train = InMemory(*train.tensors, info=info, augment=augment, noise=length)
+        train = InMemory(*train.tensors, info=info, augment=augment, noise_columns=length)
     return train, val, test
 
 

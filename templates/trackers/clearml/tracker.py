@@ -66,7 +66,7 @@ class Tracker:
     def log_figure(self, step: int, name: str, image: Any) -> None:
         self.task.logger.report_image("figures", name, step, image=image)
 
-    def log_summary(self, metrics: dict[str, float], files: list[Path]) -> None:
+    def log_summary(self, step: int, metrics: dict[str, float], files: list[Path]) -> None:
         """Fill the table of single values, on top of the scalars, and add to the artifacts."""
         for name, value in metrics.items():
             self.task.logger.report_single_value(name, value)

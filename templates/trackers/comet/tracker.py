@@ -49,7 +49,7 @@ class Tracker:
     def log_figure(self, step: int, name: str, image: Any) -> None:
         self.run.log_image(image, name=name, step=step)
 
-    def log_summary(self, metrics: dict[str, float], files: list[Path]) -> None:
+    def log_summary(self, step: int, metrics: dict[str, float], files: list[Path]) -> None:
         """Add to Assets & Artifacts; the metrics were logged as scalars."""
         for path in files:
             self.run.log_asset(str(path), file_name=path.name, overwrite=True)

@@ -73,7 +73,7 @@ class Tracker:
     def log_figure(self, step: int, name: str, image: Any) -> None:
         self.client.log_image(self.run, image, key=name, step=step)
 
-    def log_summary(self, metrics: dict[str, float], files: list[Path]) -> None:
+    def log_summary(self, step: int, metrics: dict[str, float], files: list[Path]) -> None:
         """Add to the run's artifacts; its metrics were logged as scalars."""
         for path in files:
             self.client.log_artifact(self.run, str(path))

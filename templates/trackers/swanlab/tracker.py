@@ -68,7 +68,7 @@ class Tracker:
     def log_figure(self, step: int, name: str, image: Any) -> None:
         self.run.log({name: self.image(image)}, step=step)
 
-    def log_summary(self, metrics: dict[str, float], files: list[Path]) -> None:
+    def log_summary(self, step: int, metrics: dict[str, float], files: list[Path]) -> None:
         """Add to the run's files; its metrics were logged as scalars."""
         for path in files:
             self.run.save(str(path), base_path=self.run_dir, policy="now")

@@ -37,7 +37,6 @@ class Tracker:
         writer.close()
 
     def log_scalars(self, step: int, values: dict[str, float]) -> None:
-        self.step = step
         for name, value in values.items():
             self.writer.add_scalar(name, value, step)
         self.writer.flush()
@@ -46,14 +45,14 @@ class Tracker:
         self.writer.add_image(name, image, step, dataformats="HWC")
         self.writer.flush()
 
-    def log_summary(self, metrics: dict[str, float], files: list[Path]) -> None:
+    def log_summary(self, step: int, metrics: dict[str, float], files: list[Path]) -> None:
         """Show texts, as summary.md, in the TEXT tab; the HPARAMS tab finds the metrics itself."""
         for path in files:
             if path.suffix in (".md", ".txt"):
                 text = path.read_text(encoding="utf-8")
                 if path.suffix == ".txt":
                     text = textwrap.indent(text, "    ")  # a block of code in Markdown
-                self.writer.add_text(path.stem, text, self.step)
+                self.writer.add_text(path.stem, text, step)
         self.writer.flush()
 
     def finish(self) -> None:

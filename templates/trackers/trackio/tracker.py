@@ -39,7 +39,7 @@ class Tracker:
     def log_figure(self, step: int, name: str, image: Any) -> None:
         self.run.log({name: self.image(image)}, step=step)
 
-    def log_summary(self, metrics: dict[str, float], files: list[Path]) -> None:
+    def log_summary(self, step: int, metrics: dict[str, float], files: list[Path]) -> None:
         """Add to the run's artifacts; its metrics were logged as scalars."""
         artifact = self.artifact(self.run.name, type="run")
         for path in files:

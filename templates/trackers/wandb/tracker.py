@@ -49,7 +49,7 @@ class Tracker:
     def log_figure(self, step: int, name: str, image: Any) -> None:
         self.run.log({"step": step, name: self.image(image)})
 
-    def log_summary(self, metrics: dict[str, float], files: list[Path]) -> None:
+    def log_summary(self, step: int, metrics: dict[str, float], files: list[Path]) -> None:
         """Set the run's summary, the columns of the table of runs, and add to its files."""
         self.run.summary.update(metrics)
         for path in files:

@@ -1,1 +1,1 @@
-"""Device, distributed training, loader, checkpoint, logger, tracker, options: rarely edited."""
+"""Device, loader, checkpoint, logger, options: rarely edited."""

@@ -25,6 +25,10 @@ from .runtime import Runtime
 from .sharded import ShardWriter, gather_tensors, locate_shards, verify_shards
 # {% endif %}
 
+# What a damaged file raises while it is read.
+DAMAGED = (OSError, EOFError, KeyError, RuntimeError, UnpicklingError, ValueError)
+DAMAGED += (zipfile.BadZipFile,)
+
 
 def create_run_dir(args: Namespace, resources: contextlib.ExitStack) -> Path:
     """Create the run directory, or take the one to resume, and lock it until the run ends.
@@ -103,9 +107,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             # {% endif %}
     except (FileNotFoundError, PermissionError) as error:
         raise UserError(f"cannot read the checkpoint {path}: {error.strerror}") from None
-    except (OSError, EOFError, KeyError, RuntimeError, UnpicklingError, ValueError):
-        pass
-    except zipfile.BadZipFile:
+    except DAMAGED:
         pass
     raise UserError(f"{path} is damaged, or not a checkpoint")
 
@@ -147,7 +149,7 @@ class Checkpoint:
         saved = gather_tensors(saved)
         # {% endif %}
         # {% if cookiecutter.distributed != "none" %}
-        with self.runtime.processes.rank0_first():
+        with self.runtime.processes.rank0_first():  # its UserError is everyone's
             if self.runtime.processes.rank == 0:
                 self.write(saved, is_best)
         # {% endif %}
@@ -200,7 +202,7 @@ class Checkpoint:
             raise UserError(
                 f"no checkpoint in {self.folder} is whole; start anew with another --run-dir"
             )
-        with fitting(path):
+        with explain_mismatch(path):
             set_state_dict(state, saved)
             logger.load_state_dict(saved["logger"])
         # {% if cookiecutter.distributed == "none" %}
@@ -229,7 +231,7 @@ class Checkpoint:
         # {% else %}
         saved = self.runtime.processes.run_on_rank0(read_checkpoint, path)
         # {% endif %}
-        with fitting(path):
+        with explain_mismatch(path):
             set_weights(model, saved)
 
     def load_weights(self, path: Path, model: nn.Module) -> None:
@@ -239,12 +241,12 @@ class Checkpoint:
         # {% else %}
         saved = self.runtime.processes.run_on_rank0(read_checkpoint, path)
         # {% endif %}
-        with fitting(path):
+        with explain_mismatch(path):
             set_weights(model, saved)
 
 
 @contextlib.contextmanager
-def fitting(path: Path) -> Iterator[None]:
+def explain_mismatch(path: Path) -> Iterator[None]:
     """Turn an error of a checkpoint that does not fit this run into a UserError."""
     try:
         yield

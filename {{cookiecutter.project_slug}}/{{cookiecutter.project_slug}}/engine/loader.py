@@ -38,17 +38,17 @@ from .errors import UserError
 from .runtime import Runtime
 
 Augment = Callable[[tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]
+END = object()  # of an iterator
 
 
 class InMemory(Dataset):
     """Samples held as tensors whose first dimension counts them.
 
     `info` tells models and figures about the data. `augment(batch, noise)` changes a whole batch on
-    its device; `noise` has the shape (batch, `noise`) and is uniform in [0, 1). It depends on the
-    seed, the pass over the data and the step alone, so that a sample is augmented alike in any
-    number of runs and restarts. `transform(sample)` changes one sample at a time, as the transforms
-    of torchvision.transforms.v2 do, and `collate_fn(samples)` makes a batch of samples, which may
-    come from lists of tensors of different lengths; either is slower.
+    its device; `noise` is uniform in [0, 1), (batch, noise_columns). It depends on the seed and the
+    step alone, so that a resumed run augments alike. `transform(sample)` changes one sample at a
+    time, as the transforms of torchvision.transforms.v2 do, and `collate_fn(samples)` makes a batch
+    of samples, which may come from lists of tensors of different lengths; either is slower.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class InMemory(Dataset):
         *tensors: Any,
         info: dict[str, Any] | None = None,
         augment: Augment | None = None,
-        noise: int = 8,
+        noise_columns: int = 8,
         transform: Callable[[Any], Any] | None = None,
         collate_fn: Callable[[list[Any]], Any] = default_collate,
     ):
         self.tensors = tensors
         self.info = info or {}
         self.augment = augment
-        self.noise = noise
+        self.noise_columns = noise_columns
         self.transform = transform
         self.collate_fn = collate_fn
 
@@ -186,7 +186,7 @@ class Loader:
         return self.batches_in_memory(dataset, steps)
 
     def batches_in_memory(self, dataset: InMemory, steps: range) -> Iterator[tuple[Tensor, ...]]:
-        """Yield batches of tensors; they are on the device if they take a quarter of its memory."""
+        """Yield batches from the device if the data take less than a quarter of its free memory."""
         device = self.runtime.device
         if self.tensors is None:
             size = sum(tensor.nbytes for tensor in dataset.tensors)
@@ -232,7 +232,7 @@ class Loader:
         dataset = self.dataset
         if not isinstance(dataset, InMemory) or dataset.augment is None:
             return batch
-        return dataset.augment(batch, self.augmentation_noise(dataset.noise, step))
+        return dataset.augment(batch, self.augmentation_noise(dataset.noise_columns, step))
 
     def sample_keys(self, steps: range) -> Iterator[list[tuple[int, int]]]:
         """Yield the index of each sample of a batch, and the seed of its random transforms."""
@@ -241,7 +241,7 @@ class Loader:
             if pass_number != step // self.batches_per_pass:
                 pass_number = step // self.batches_per_pass
                 indices = self.batch_indices(pass_number)
-                generator = self.generator(pass_number, step=-2)
+                generator = self.generator(pass_number, step=-2)  # of no batch
                 seeds = torch.randint(2**62, (len(self.dataset),), generator=generator)
             chosen = indices[step % self.batches_per_pass]
             yield list(zip(chosen.tolist(), seeds[chosen].tolist(), strict=True))
@@ -249,16 +249,17 @@ class Loader:
     def batch_indices(self, pass_number: int) -> list[Tensor]:
         """Return the indices of the samples of each batch of one pass over the data."""
         if self.split == "train":
-            generator = self.generator(pass_number, step=-1)
+            generator = self.generator(pass_number, step=-1)  # of no batch
             order = torch.randperm(self.samples, generator=generator)
         else:
             order = torch.arange(self.samples)
-        batches = list(order.tensor_split(self.batches_per_pass))
-        # {% if cookiecutter.distributed != "none" %}
+        # {% if cookiecutter.distributed == "none" %}
+        return list(order.tensor_split(self.batches_per_pass))
+        # {% else %}
+        batches = order.tensor_split(self.batches_per_pass)
         rank, world_size = self.runtime.processes.rank, self.runtime.processes.world_size
-        batches = [batch.tensor_split(world_size)[rank] for batch in batches]
+        return [batch.tensor_split(world_size)[rank] for batch in batches]
         # {% endif %}
-        return batches
 
     def generator(self, pass_number: int, step: int) -> torch.Generator:
         """Return a random generator that depends on the seed, the pass and the step alone."""
@@ -328,15 +329,15 @@ class BatchStream(IterableDataset):
             first = number
             while True:
                 with seeded((self.seed * 1_000_003 + number) % 2**63):
-                    sample = next(iterator, None)
-                if sample is None:
+                    sample = next(iterator, END)
+                if sample is END:
                     break
                 yield sample
                 number += 1
+            if number == first:
+                raise UserError(f"{type(self.dataset).__name__} yields no sample in a pass")
             if not self.endless:
                 return
-            if number == first:
-                raise UserError("the stream of training data is empty")
 
     def __iter__(self) -> Iterator[Any]:
         collate = getattr(self.dataset, "collate_fn", default_collate)
@@ -454,13 +455,15 @@ AnyLoader = Loader | StreamLoader
 
 def check_batch_size(args: Namespace, parts: int) -> None:
     """Raise UserError if a batch cannot be divided into `parts` of equal size."""
-    # {% if cookiecutter.distributed != "none" %}
-    reason = "the number of processes x --grad-accum"
-    # {% else %}
-    reason = "--grad-accum"
-    # {% endif %}
     if args.batch_size % parts:
-        raise UserError(f"--batch-size {args.batch_size} must be a multiple of {parts}: {reason}")
+        raise UserError(
+            # {% if cookiecutter.distributed == "none" %}
+            f"--batch-size {args.batch_size} must be a multiple of --grad-accum {parts}"
+            # {% else %}
+            f"--batch-size {args.batch_size} must be a multiple of {parts}: "
+            "the number of processes x --grad-accum"
+            # {% endif %}
+        )
 # {% if own.workers %}
 
 

@@ -39,9 +39,9 @@ from .report import (
     draw_curves,
     format_duration,
     format_number,
+    format_summary,
     get_train_label,
     read_records,
-    write_summary,
 )
 from .runtime import Runtime
 from .scalars import Scalar, stack
@@ -93,6 +93,10 @@ class Logger:
         self.bar: tqdm | None = None
         self.profiler: torch.profiler.profile | None = None
         self.samples_per_second = 0.0
+        self.steps_per_epoch = 0
+        self.samples_per_step = 0.0
+        self.epoch_steps = 0  # of the current epoch, for its samples per second
+        self.epoch_started_at = 0.0
         self.has_header = False
         # {% if cookiecutter.logger != "none" %}
         self.tracker = BackgroundTracker(run_dir, to_save(args))
@@ -192,6 +196,7 @@ class Logger:
         if self.profiler is not None:
             self.profiler.step()
         if state.step % self.args.log_every == 0 and state.step % self.steps_per_epoch != 0:
+            # An epoch ends with its own record.
             self.reduce()
             means = {**self.interval.means(), **self.numbers}
             self.interval = Sums()
@@ -222,13 +227,14 @@ class Logger:
         # {% if cookiecutter.distributed != "none" %}
         """Add the waiting scalars to the running sums, over all processes.
 
-        The host waits for the device here alone. Raises UserError if a loss is not finite, on all
-        ranks.
+        The host waits for the device here alone, apart from fp16's gradient scaler. Raises
+        UserError if a loss is not finite, on all ranks.
         """
         # {% else %}
-        """Add the waiting scalars to the running sums; the host waits for the device here alone.
+        """Add the waiting scalars to the running sums.
 
-        Raises UserError if a loss is not finite.
+        The host waits for the device here alone, apart from fp16's gradient scaler. Raises
+        UserError if a loss is not finite.
         """
         # {% endif %}
         pending, self.pending = self.pending, []
@@ -359,9 +365,14 @@ class Logger:
 
     def log_stop(self, state: Any) -> None:
         """Say where a stop signal has ended the run, and how to continue it."""
+        command = "python main.py"
+        # {% if cookiecutter.distributed != "none" %}
+        if self.runtime.processes.world_size > 1:
+            command = "torchrun ... main.py"  # as this run was started
+        # {% endif %}
         run_dir = shlex.quote(str(self.run_dir))
         self.print(f"stopped {self.position(state)}")
-        self.print(f"to continue: python main.py --resume --run-dir {run_dir}")
+        self.print(f"to continue: {command} --resume --run-dir {run_dir}")
 
     def finish(self, state: Any, test: dict[str, float]) -> None:
         """Record the test metrics, write the summary, and print the results."""
@@ -380,7 +391,7 @@ class Logger:
         # {% endif %}
         self.facts["peak memory"] = f"{memory / 2**30:.2f} GiB of {where}"
         best = self.best_epoch()
-        summary = write_summary(self.run_dir, self.args, self.facts, best, values, self.figures)
+        summary = format_summary(self.run_dir, self.args, self.facts, best, values, self.figures)
         write_text(self.run_dir / "summary.md", summary)
         self.print_results(best, values)
         # {% if cookiecutter.logger != "none" %}
@@ -418,7 +429,7 @@ class Logger:
 
     # {% endif %}
     def write(self, state: Any, event: str, values: dict[str, float]) -> None:
-        """Append a record to metrics.jsonl, and send it to the tracker."""
+        """Append a record to metrics.jsonl."""
         epoch = state.epoch + 1 if event == "step" else state.epoch
         record: Record = {"event": event, "epoch": epoch, "step": state.step}
         for name, value in values.items():

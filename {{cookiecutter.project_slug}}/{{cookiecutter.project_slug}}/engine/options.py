@@ -1,3 +1,4 @@
+# {% import "tasks/" ~ cookiecutter.task ~ "/defaults.jinja" as own %}
 """Command line options, and the saved options of --config, --resume and --evaluate.
 
 Any `add_argument` works with them: `type`, `choices`, `nargs`, `dest`, `required`, `store_true`,
@@ -18,10 +19,26 @@ from typing import Any, NoReturn
 NOT_SAVED = {"config", "resume", "evaluate", "run_dir", "defaults", "changed"}
 # Options that may differ when a run is resumed. With any other it would not be the same training;
 # --epochs is allowed and stretches the schedule of the learning rate.
-MAY_CHANGE = {"compile", "data_dir", "device", "dist_timeout", "epochs", "grad_accum", "log_every"}
-MAY_CHANGE |= {"patience", "profile", "quiet", "save_every", "sharded_checkpoints", "workers"}
+MAY_CHANGE = {"compile", "data_dir", "device", "epochs", "grad_accum", "log_every", "patience"}
+MAY_CHANGE |= {"profile", "quiet", "save_every"}
+# {% if own.workers %}
+MAY_CHANGE |= {"workers"}
+# {% endif %}
+# {% if cookiecutter.distributed != "none" %}
+MAY_CHANGE |= {"dist_timeout"}
+# {% endif %}
+# {% if cookiecutter.distributed == "fsdp" %}
+MAY_CHANGE |= {"sharded_checkpoints"}
+# {% endif %}
 
 NUMBERS = {int: "whole number", float: "number"}
+
+
+class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the default of each option that has one."""
+
+    def _get_help_string(self, action: Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
 
 
 class Parser(ArgumentParser):
@@ -29,7 +46,7 @@ class Parser(ArgumentParser):
 
     def __init__(self, prog: str, **settings: Any):
         settings.setdefault("usage", "%(prog)s [options]")
-        settings.setdefault("formatter_class", argparse.ArgumentDefaultsHelpFormatter)
+        settings.setdefault("formatter_class", HelpFormatter)
         super().__init__(prog, allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:

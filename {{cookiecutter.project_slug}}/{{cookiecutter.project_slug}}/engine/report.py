@@ -189,7 +189,7 @@ def format_duration(seconds: float) -> str:
 # ------------------------------------------------------------------------------------- summary.md
 
 
-def write_summary(
+def format_summary(
     run_dir: Path,
     args: Namespace,
     facts: dict[str, str],

@@ -41,7 +41,7 @@ class Runtime:
         self.device = find_device(args.device, self.processes.local_rank)
         # {% endif %}
         self.precision = find_precision(args.precision, self.device)
-        self.received = 0  # the last stop signal
+        self.received = 0  # the first stop signal
         self.received_at = 0.0
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
@@ -90,11 +90,16 @@ class Runtime:
                 self.resources.callback(signal.signal, number, previous)
 
     def receive_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self.received and time.monotonic() > self.received_at + 1:
+        """Remember a stop signal; a second one ends the run at once.
+
+        Two within a second are one: a launcher passes on the terminal's own.
+        """
+        if not self.received:
+            self.received = number
+            self.received_at = time.monotonic()
+        elif time.monotonic() > self.received_at + 1:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
-        self.received = number
-        self.received_at = time.monotonic()
 
     def check_stop(self) -> None:
         # {% if cookiecutter.distributed != "none" %}
@@ -157,7 +162,7 @@ def find_precision(name: str, device: torch.device) -> str:
 @contextmanager
 def start(args: Namespace) -> Iterator[Runtime]:
     """Open the runtime for a `with` block; end the errors and stops of its user with one line."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # since the imports
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # for the imports
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
@@ -169,7 +174,11 @@ def start(args: Namespace) -> Iterator[Runtime]:
             runtime.processes.close()
             # {% endif %}
         except Stopped as stop:
-            # {% if cookiecutter.distributed != "none" %}
+            # {% if cookiecutter.distributed == "none" %}
+            print(f"ended by {signal.Signals(stop.signal).name}", file=sys.stderr)
+            # {% else %}
+            if runtime.processes.rank == 0:
+                print(f"ended by {signal.Signals(stop.signal).name}", file=sys.stderr)
             runtime.processes.close()
             # {% endif %}
             sys.exit(128 + stop.signal)
@@ -187,5 +196,5 @@ def start(args: Namespace) -> Iterator[Runtime]:
             print(f"error: {message} Try a smaller --batch-size, or --grad-accum", file=sys.stderr)
             sys.exit(2)
         except KeyboardInterrupt:
-            print("stopped before the first step", file=sys.stderr)
+            print("stopped", file=sys.stderr)
             sys.exit(128 + signal.SIGINT)
