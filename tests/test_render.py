@@ -34,7 +34,7 @@ PACKAGES = {"sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml"}
 SEVERAL = re.compile(r"rank|world_size|process(es)?\b", re.IGNORECASE)
 ALLOWED = {
     "utils.py": "number of DataLoader worker processes",  # the help of --workers
-    "checkpoint.py": "is in use by another process",  # the lock's message
+    "run_dir.py": "is in use by another process",  # the lock's message
     "distributed.py": "WORLD_SIZE|trains in one process|has started several|the refusal of launch",
     "datasets.py": "multiprocessing .* subprocess",  # modules of Python, whose docstrings are data
 }

@@ -18,6 +18,7 @@ from {{ cookiecutter.project_slug }}.engine.report import (
     is_finite,
     read_records,
 )
+from {{ cookiecutter.project_slug }}.engine.terminal import say
 
 HIDDEN = MAY_CHANGE - {"data_dir", "epochs", "patience"}  # options that do not change the result
 Row = dict[str, str]  # cells by column
@@ -123,7 +124,7 @@ def print_tables(runs: list[Run], options: list[Row]) -> None:
     if len(blocks) > 1:
         blocks = format_table(names, results, width)
         blocks += ["options that differ:", *format_table(names, options, width)]
-    print("\n\n".join(blocks))
+    say("\n\n".join(blocks))
 
 
 def format_table(names: list[str], rows: list[Row], width: int) -> list[str]:
@@ -165,7 +166,7 @@ def main() -> None:
     if not runs:
         parser.error(problems[0])
     for problem in problems:
-        print(f"warning: {problem}", file=sys.stderr)
+        say(f"warning: {problem}", sys.stderr)
     sort_runs(args, parser, runs)
     options = get_differences(runs)
     print_tables(runs, options)
@@ -178,7 +179,7 @@ def main() -> None:
         figure.savefig(args.output, dpi=150)
     except (OSError, ValueError) as error:
         parser.error(f"cannot draw {args.output}: {error}")
-    print(f"\ncurves: {args.output}")
+    say(f"\ncurves: {args.output}")
 
 
 if __name__ == "__main__":

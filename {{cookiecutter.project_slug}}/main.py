@@ -7,6 +7,7 @@ from argparse import Namespace
 
 from {{ cookiecutter.project_slug }}.engine.errors import Stopped
 from {{ cookiecutter.project_slug }}.engine.runtime import Runtime, start
+from {{ cookiecutter.project_slug }}.engine.terminal import as_script
 from {{ cookiecutter.project_slug }}.plots import make_figures
 from {{ cookiecutter.project_slug }}.utils import (
     end_epoch,
@@ -69,6 +70,7 @@ def main(args: Namespace, runtime: Runtime) -> None:
 
 
 if __name__ == "__main__":
-    args = parse_arguments()
-    with start(args) as runtime:
-        main(args, runtime)
+    with as_script():
+        args = parse_arguments()
+        with start(args) as runtime:
+            main(args, runtime)

@@ -10,6 +10,7 @@ import torch
 
 from main import main
 from {{ cookiecutter.project_slug }}.engine.runtime import Runtime, start
+from {{ cookiecutter.project_slug }}.engine.terminal import as_script
 from {{ cookiecutter.project_slug }}.utils import (
     evaluate,
     get_loaders,
@@ -24,7 +25,7 @@ from {{ cookiecutter.project_slug }}.utils import (
 def run(folder: Path, *options: str) -> list[dict[str, Any]]:
     """Run `main` and return its metrics.jsonl, without times."""
     args = parse_arguments(["--device", "cpu", "--quiet", "--run-dir", str(folder), *options])
-    with start(args) as runtime:
+    with as_script(), start(args) as runtime:
         main(args, runtime)
     records = []
     for line in (folder / "metrics.jsonl").read_text().splitlines():

@@ -28,7 +28,7 @@ from .datasets import DATASETS, IGNORED
 from .datasets import DATASETS
 # {% endif %}
 from .engine.batch import batch_size, split
-from .engine.checkpoint import Checkpoint, create_run_dir, read_checkpoint
+from .engine.checkpoint import Checkpoint, read_checkpoint
 # {% if cookiecutter.distributed == "none" %}
 from .engine.distributed import set_weights, unwrap
 # {% else %}
@@ -49,6 +49,7 @@ from .engine.errors import UserError
 from .engine.loader import AnyLoader, Loader, StreamLoader
 from .engine.logger import Logger
 from .engine.options import Parser, number, parse_with_saved_options
+from .engine.run_dir import create_run_dir
 from .engine.runtime import Runtime
 from .engine.scalars import average, get_scalars
 # {% if own.pretrained %}

@@ -16,6 +16,7 @@ from ..models import BLOCKS
 from .errors import UserError
 from .runtime import Runtime
 from .sharded import read_shards, shard_like
+from .terminal import say
 
 
 def place_model(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Module:
@@ -64,10 +65,10 @@ def warn_without_blocks(model: nn.Module) -> None:
             numbers[type(module).__name__] += 1
     for name, number in numbers.items():
         if number > 1:
-            print(
+            say(
                 f"warning: the model repeats {name} {number} times, but BLOCKS in models.py lists "
                 "no module of it: every process gathers all of its weights at once",
-                file=sys.stderr,
+                sys.stderr,
             )
             break
 

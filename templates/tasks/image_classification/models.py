@@ -105,8 +105,6 @@ def vit(*, channels: int, image_size: int, num_classes: int, imagenet: bool = Fa
         num_classes=num_classes,
     )
     model.conv_proj = nn.Conv2d(channels, 128, patch, patch)
-    if image_size == 8 * patch:
-        return model
     return nn.Sequential(nn.Upsample(8 * patch, mode="bilinear"), model)
 
 
@@ -115,7 +113,7 @@ def load_pretrained(name: str, model: nn.Module) -> None:
 
     Raises UserError if they cannot be downloaded.
     """
-    part = model[1] if isinstance(model, nn.Sequential) else model  # behind the resizing
+    part = model[1] if isinstance(model, nn.Sequential) else model  # after the resizing
     try:
         weights = get_model_weights(PRETRAINED[name]).DEFAULT.get_state_dict(progress=True)
     except OSError as error:

@@ -84,7 +84,7 @@ def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> Metr
     from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
     classes = len(info["classes"])
-    metrics = {
+    metrics: dict[str, Any] = {
         "accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False),
         "confusion_matrix": MulticlassConfusionMatrix(classes, validate_args=False),
     }

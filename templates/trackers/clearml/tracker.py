@@ -9,6 +9,8 @@ from typing import Any
 class Tracker:
     """Writes a session into the run directory; one that is resumed offline is written anew."""
 
+    variables = "CLEARML_"  # how the names of its environment variables begin
+
     def __init__(self, run_dir: Path, options: dict[str, Any], run_id: str):
         self.run_dir = run_dir
         self.options = options
@@ -17,7 +19,7 @@ class Tracker:
         self.resumes = os.environ.get("CLEARML_OFFLINE_MODE", default) == "0"
 
     def start(self) -> None:
-        home = str(self.run_dir.resolve() / "clearml")
+        home = str(self.run_dir.resolve() / "tracker")
         os.environ.setdefault("CLEARML_LOG_LEVEL", "CRITICAL")
         os.environ.setdefault("CLEARML_CACHE_DIR", home)
         import clearml

@@ -9,6 +9,8 @@ from typing import Any
 class Tracker:
     """Writes an archive into the run directory; one that is resumed offline is written anew."""
 
+    variables = "COMET_"  # how the names of its environment variables begin
+
     def __init__(self, run_dir: Path, options: dict[str, Any], run_id: str):
         self.run_dir = run_dir
         self.options = options
@@ -20,7 +22,7 @@ class Tracker:
         os.environ["COMET_DISABLE_AUTO_LOGGING"] = "1"
         import comet_ml
 
-        home = self.run_dir / "comet"
+        home = self.run_dir / "tracker"
         if not self.resumes:
             shutil.rmtree(home, ignore_errors=True)
         off: Any = False  # its type says str

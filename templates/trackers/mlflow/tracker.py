@@ -6,17 +6,20 @@ import re
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 
 class Tracker:
     """Writes to MLflow's database, or sends to its server; a resumed run continues."""
 
+    variables = "MLFLOW_"  # how the names of its environment variables begin
     resumes = True
 
     def __init__(self, run_dir: Path, options: dict[str, Any], run_id: str):
         self.run_dir = run_dir
         self.options = options
         self.run_id = run_id
+        self.names: dict[str, str] = {}  # of metrics, as MLflow accepts them
 
     def start(self) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -30,6 +33,7 @@ class Tracker:
         if runs:
             self.run = runs[0].info.run_id
             self.client.update_run(self.run, "RUNNING")
+            self.log_changes(runs[0].data.params)
         else:
             self.run = self.create_run(experiment)
 
@@ -39,7 +43,8 @@ class Tracker:
         from mlflow import MlflowClient
 
         home = self.run_dir.resolve().parent
-        uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+        database = quote(str(home / "mlflow.db"))
+        uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
         files = (home / "mlflow").as_uri() if uri.startswith("sqlite:") else None
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "{{ cookiecutter.project_slug }}")
         with FileLock(home / ".mlflow.lock"):  # runs that start together must not both create it
@@ -48,6 +53,12 @@ class Tracker:
             if found:
                 return found.experiment_id
             return self.client.create_experiment(name, files)
+
+    def log_changes(self, params: dict[str, str]) -> None:
+        """Set a tag for each option that a resume has changed: parameters are final in MLflow."""
+        for name, value in self.options.items():
+            if params.get(name) != str(value):
+                self.client.set_tag(self.run, f"option.{name}", str(value))
 
     def create_run(self, experiment: str) -> str:
         """Create the run, with its parameters, source, user and git commit; return its id."""
@@ -66,9 +77,17 @@ class Tracker:
         now = int(1000 * time.time())
         metrics = []
         for name, value in values.items():
-            allowed = re.sub(r"[^\w\-. :/]", "_", name)
-            metrics.append(self.metric(allowed, value, now, step))
+            metrics.append(self.metric(self.fit(name), value, now, step))
         self.client.log_batch(self.run, metrics)
+
+    def fit(self, name: str) -> str:
+        """Return a name that MLflow accepts; two names never become one."""
+        if name not in self.names:
+            fitting = re.sub(r"[^\w\-. :/]", "_", name)
+            while fitting in self.names.values():
+                fitting += "_"
+            self.names[name] = fitting
+        return self.names[name]
 
     def log_figure(self, step: int, name: str, image: Any) -> None:
         self.client.log_image(self.run, image, key=name, step=step)

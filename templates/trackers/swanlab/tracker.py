@@ -11,6 +11,8 @@ from typing import Any
 class Tracker:
     """Writes files beside the run directories; a run that is resumed offline is written anew."""
 
+    variables = "SWANLAB_"  # how the names of its environment variables begin
+
     def __init__(self, run_dir: Path, options: dict[str, Any], run_id: str):
         self.run_dir = run_dir
         self.options = options

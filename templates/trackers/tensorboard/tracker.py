@@ -8,6 +8,7 @@ from typing import Any
 class Tracker:
     """Writes TensorBoard's event files; a resumed run continues its curves in another file."""
 
+    variables = "TENSORBOARD_"  # how the names of its environment variables begin
     resumes = True
 
     def __init__(self, run_dir: Path, options: dict[str, Any], run_id: str):

@@ -8,6 +8,7 @@ from typing import Any
 class Tracker:
     """Writes to Trackio's database, or sends to its Space or server; a resumed run continues."""
 
+    variables = "TRACKIO_"  # how the names of its environment variables begin
     resumes = True
 
     def __init__(self, run_dir: Path, options: dict[str, Any], run_id: str):

@@ -9,6 +9,8 @@ from typing import Any
 class Tracker:
     """Writes a run of W&B into the run directory; one that is resumed offline is written anew."""
 
+    variables = "WANDB_"  # how the names of its environment variables begin
+
     def __init__(self, run_dir: Path, options: dict[str, Any], run_id: str):
         self.run_dir = run_dir
         self.options = options
@@ -19,10 +21,10 @@ class Tracker:
     def start(self) -> None:
         import wandb
 
-        home = self.run_dir / "wandb"
+        home = self.run_dir / "tracker"
         if not self.resumes:
             shutil.rmtree(home, ignore_errors=True)
-        home.mkdir(exist_ok=True)  # without it wandb takes another directory
+        (home / "wandb").mkdir(parents=True, exist_ok=True)  # or wandb takes another directory
         for name in ("WANDB_CACHE_DIR", "WANDB_DATA_DIR"):
             os.environ.setdefault(name, str(home.resolve()))
         self.image = wandb.Image
@@ -30,7 +32,7 @@ class Tracker:
             project=os.environ.get("WANDB_PROJECT", "{{ cookiecutter.project_slug }}"),
             name=self.run_dir.name,
             id=self.run_id,
-            dir=self.run_dir,
+            dir=home,
             mode=self.mode,
             resume="allow" if self.resumes else None,
             settings=wandb.Settings(

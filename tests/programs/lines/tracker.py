@@ -7,6 +7,7 @@ from typing import Any
 class Tracker:
     """Writes one line for each call into lines.txt."""
 
+    variables = "LINES_"
     resumes = True
 
     def __init__(self, run_dir: Path, options: dict[str, Any], run_id: str):
@@ -24,9 +25,9 @@ class Tracker:
     def log_figure(self, step: int, name: str, image: Any) -> None:
         print("figure", step, name, *image.shape, file=self.file)
 
-    def log_summary(self, metrics: dict[str, float], files: list[Path]) -> None:
+    def log_summary(self, step: int, metrics: dict[str, float], files: list[Path]) -> None:
         names = sorted(path.name for path in files)
-        print("summary", *sorted(metrics), *names, file=self.file)
+        print("summary", step, *sorted(metrics), *names, file=self.file)
 
     def finish(self) -> None:
         self.file.close()

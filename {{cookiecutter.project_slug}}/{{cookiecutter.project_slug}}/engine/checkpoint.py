@@ -1,12 +1,10 @@
-"""Run directories and checkpoints: written whole, verified when read, exact to resume from."""
+"""Checkpoints: written whole, verified when read, exact to resume from."""
 
 import contextlib
-import json
 import os
 import shutil
-import time
 import zipfile
-from argparse import Namespace
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
@@ -17,99 +15,91 @@ from torch import Tensor, nn
 
 from .distributed import get_state_dict, set_state_dict, set_weights
 from .errors import UserError
-from .files import replacing, write_text
+from .files import explain_write, replacing
 from .logger import Logger
-from .options import to_save
 from .runtime import Runtime
 # {% if cookiecutter.distributed == "fsdp" %}
 from .sharded import ShardWriter, gather_tensors, locate_shards, verify_shards
 # {% endif %}
 
 # What a damaged file raises while it is read.
-DAMAGED = (OSError, EOFError, KeyError, RuntimeError, UnpicklingError, ValueError)
-DAMAGED += (zipfile.BadZipFile,)
-
-
-def create_run_dir(args: Namespace, resources: contextlib.ExitStack) -> Path:
-    """Create the run directory, or take the one to resume, and lock it until the run ends.
-
-    Raises UserError if it holds another run, is in use, or cannot be written to.
-    """
-    from filelock import FileLock, Timeout
-
-    try:
-        run_dir = args.run_dir or new_run_dir(args)
-        run_dir.mkdir(parents=True, exist_ok=True)
-        resources.enter_context(FileLock(run_dir / ".lock", timeout=0))
-        new = not (run_dir / "config.json").exists()
-        if not new and not args.resume:
-            raise UserError(
-                f"{run_dir} holds a run: continue it with --resume, or choose another --run-dir"
-            )
-        if new:
-            resources.callback(forget_failed_start, run_dir)
-        if not args.evaluate:  # a run to resume has this folder
-            (run_dir / "checkpoints").mkdir(exist_ok=True)
-        for folder in (run_dir, run_dir / "checkpoints"):
-            for partial in folder.glob("*.tmp.*"):  # of a run that was killed
-                partial.unlink()
-        write_options(run_dir / "config.json", args)
-    except Timeout:
-        raise UserError(f"{run_dir} is in use by another process") from None
-    except OSError as error:
-        raise UserError(
-            f"cannot use {error.filename} for the run directory: {error.strerror}"
-        ) from None
-    return run_dir
-
-
-def forget_failed_start(run_dir: Path) -> None:
-    """Leave no run if nothing was recorded, or --resume would take it for the newest one."""
-    if not (run_dir / "metrics.jsonl").exists():
-        (run_dir / "config.json").unlink(missing_ok=True)
-
-
-def new_run_dir(args: Namespace) -> Path:
-    """Create a directory in runs/, named after the data, the model and the time."""
-    home = Path("runs")
-    if args.evaluate:
-        home = args.evaluate.parent.parent / "evaluations"
-    name = f"{args.dataset}-{args.model}-{time.strftime('%Y%m%d-%H%M%S')}"
-    for attempt in range(1, 1000):  # other runs may start in the same second
-        run_dir = home / (name if attempt == 1 else f"{name}-{attempt}")
-        with contextlib.suppress(FileExistsError):
-            run_dir.mkdir(parents=True)
-            break
-    return run_dir
-
-
-def write_options(path: Path, args: Namespace) -> None:
-    """Write the options that --config, --resume and --evaluate read."""
-    text = json.dumps(to_save(args), indent=2, ensure_ascii=False)
-    write_text(path, text + "\n")
+DAMAGED: tuple[type[Exception], ...]
+DAMAGED = (OSError, EOFError, RuntimeError, UnpicklingError, zipfile.BadZipFile, zlib.error)
+DAMAGED += (AttributeError, KeyError, IndexError, TypeError, ValueError, OverflowError)
+# What the engine reads of a checkpoint; a project may add to TrainState.
+CONTENT = {"model": dict, "ema_model": dict, "model_config": dict, "epoch": int, "step": int}
+CONTENT |= {"logger": dict, "random": list}
+MODEL_CONFIG = {"name": str, "arguments": dict, "info": dict}
+LOGGER = {"interval", "epoch", "numbers", "seconds", "drawing_seconds"}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint after verifying the checksum of every byte.
+    """Read a checkpoint after verifying every byte of the file, and check what it holds.
 
-    Raises UserError if it is damaged.
+    Raises UserError if it is damaged, no checkpoint of a run, or has weights that are not finite.
     """
+    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+        raise UserError(f"{path} is not a file")
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load itself accepts flipped bits
-            damaged = archive.testzip()
-        if damaged is None:
-            # {% if cookiecutter.distributed == "fsdp" %}
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-            locate_shards(saved, path)
-            return saved
-            # {% else %}
-            return torch.load(path, map_location="cpu", weights_only=True)
-            # {% endif %}
+        verify_archive(path)
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        # {% if cookiecutter.distributed == "fsdp" %}
+        locate_shards(saved, path)
+        # {% endif %}
     except (FileNotFoundError, PermissionError) as error:
         raise UserError(f"cannot read the checkpoint {path}: {error.strerror}") from None
     except DAMAGED:
-        pass
-    raise UserError(f"{path} is damaged, or not a checkpoint")
+        raise UserError(f"{path} is damaged, or not a checkpoint") from None
+    problem = find_problem(saved)
+    if problem:
+        raise UserError(f"{path} is no checkpoint of this project: {problem}")
+    try:
+        check_finite(saved)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    return saved
+
+
+def verify_archive(path: Path) -> None:
+    """Raise BadZipFile if a byte of a checkpoint has changed; torch.load accepts flipped bits.
+
+    The checksums of a zip archive do not protect its directory: an entry that is marked as a folder
+    or as compressed would be read as something else.
+    """
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.external_attr or entry.compress_type != zipfile.ZIP_STORED:
+                raise zipfile.BadZipFile(f"{entry.filename} has other attributes than torch gives")
+        if archive.testzip() is not None:
+            raise zipfile.BadZipFile("a checksum differs")
+
+
+def find_problem(saved: Any) -> str:
+    """Return what is wrong with the content of a checkpoint, or an empty string."""
+    if not isinstance(saved, dict):
+        return "it holds no dictionary"
+    for name, kind in CONTENT.items():
+        if not isinstance(saved.get(name), kind):
+            return f"{name!r} is not there, or of another type"
+    for name in ("optimizer", "scheduler", "scaler"):
+        if not isinstance(saved.get(name, {}), dict):
+            return f"{name!r} is no dictionary"
+    for name, kind in MODEL_CONFIG.items():
+        if not isinstance(saved["model_config"].get(name), kind):
+            return f"the {name} of the model is not there, or of another type"
+    if saved["epoch"] < 0 or saved["step"] < 0:
+        return "it counts less than no steps"
+    if not saved["logger"].keys() >= LOGGER:
+        return "the sums of the logger are not whole"
+    for state in saved["random"]:
+        if not isinstance(state, (list, tuple)) or len(state) != 2 or not is_bytes(state[0]):
+            return "a random state is of another type"
+    return ""
+
+
+def is_bytes(value: Any) -> bool:
+    """Return whether a value is a tensor of bytes, as random states are."""
+    return isinstance(value, Tensor) and value.dtype == torch.uint8
 
 
 class Checkpoint:
@@ -169,8 +159,10 @@ class Checkpoint:
                         shutil.copyfile(temporary, copy)
                 if last.exists():
                     os.replace(last, self.folder / "previous.pt")
-        except (OSError, RuntimeError) as error:  # torch raises RuntimeError if the disk is full
-            raise UserError(f"cannot write {last}: {error}") from None
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "inline_container" not in str(error):
+                raise  # not of torch's writer of files
+            raise UserError(f"cannot write {last}: {explain_write(self.folder, error)}") from None
 
     def load_latest(self, state: Any, logger: Logger) -> None:
         """Load the newest undamaged checkpoint; without any, `state` stays as it is."""

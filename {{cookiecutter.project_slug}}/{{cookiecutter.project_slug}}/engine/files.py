@@ -1,11 +1,16 @@
 """Files that are always whole: written beside their place, flushed, then renamed."""
 
 import contextlib
+import errno
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import UserError
+
+CANNOT_FLUSH = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}  # a folder
+FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # a disk, or one's share of it
 
 
 @contextlib.contextmanager
@@ -23,10 +28,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def flush_folder(path: Path) -> None:
-    """Make the names of the files in a folder survive a power cut."""
-    if os.name == "posix":  # elsewhere a folder cannot be flushed
-        folder = os.open(path, os.O_RDONLY)
+    """Make the names of the files in a folder survive a power cut, if the file system can."""
+    if os.name != "posix":
+        return
+    folder = os.open(path, os.O_RDONLY)
+    try:
         os.fsync(folder)
+    except OSError as error:
+        if error.errno not in CANNOT_FLUSH:
+            raise
+    finally:
         os.close(folder)
 
 
@@ -36,4 +47,13 @@ def write_text(path: Path, text: str) -> None:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}") from None
+        raise UserError(f"cannot write {path}: {explain_write(path.parent, error)}") from None
+
+
+def explain_write(folder: Path, error: Exception) -> str:
+    """Return why a file in a folder cannot be written; of a full disk, with the free space."""
+    number = getattr(error, "errno", None)
+    if number in FULL or "inline_container" in str(error):  # the latter is torch's own writer
+        free = shutil.disk_usage(folder).free / 2**20
+        return f"No space left on device ({free:.1f} MiB are free)"
+    return str(getattr(error, "strerror", None) or error)

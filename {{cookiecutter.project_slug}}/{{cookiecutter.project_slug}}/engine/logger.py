@@ -45,6 +45,7 @@ from .report import (
 )
 from .runtime import Runtime
 from .scalars import Scalar, stack
+from .terminal import say
 
 
 class Sums:
@@ -457,7 +458,7 @@ class Logger:
             return
         # {% endif %}
         if not self.args.quiet:
-            tqdm.write(text)
+            say(text)
 
     def warn(self, text: str) -> None:
         """Print a warning."""
@@ -465,7 +466,7 @@ class Logger:
         if self.runtime.processes.rank != 0:
             return
         # {% endif %}
-        tqdm.write(f"warning: {text}", file=sys.stderr)
+        say(f"warning: {text}", sys.stderr)
 
     def title(self, epoch: int) -> str:
         """Return the head of an epoch's row and progress bar."""

@@ -1,14 +1,15 @@
 """Device, precision, random states and signal handling."""
 
-import io
 import os
 import signal
 import sys
+import threading
 import time
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from .errors import Stopped, UserError
 from .processes import Processes
 # {% endif %}
 
-STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")  # not every system has all of them
+STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")  # not every system has all of them
 
 
 class Runtime:
@@ -82,12 +83,22 @@ class Runtime:
             torch.get_device_module(self.device).set_rng_state(device_state)
 
     def catch_signals(self) -> None:
-        """Let a stop signal end the run after the current step, and a second one at once."""
+        """Let a stop signal end the run after the current step, and a second one at once.
+
+        SIGHUP, if it tells that the terminal was closed, ends nothing. In a thread, signals are the
+        business of the main thread.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
+        in_terminal = any(os.isatty(number) for number in range(3))
         for name in STOP_SIGNALS:
-            if hasattr(signal, name):
-                number = getattr(signal, name)
-                previous = signal.signal(number, self.receive_signal)
-                self.resources.callback(signal.signal, number, previous)
+            number = getattr(signal, name, None)
+            if number is None or signal.getsignal(number) is signal.SIG_IGN:  # as nohup does
+                continue
+            handler: Any = self.receive_signal
+            if name == "SIGHUP" and in_terminal:
+                handler = signal.SIG_IGN
+            self.resources.callback(signal.signal, number, signal.signal(number, handler))
 
     def receive_signal(self, number: int, _frame: FrameType | None) -> None:
         """Remember a stop signal; a second one ends the run at once.
@@ -161,40 +172,18 @@ def find_precision(name: str, device: torch.device) -> str:
 
 @contextmanager
 def start(args: Namespace) -> Iterator[Runtime]:
-    """Open the runtime for a `with` block; end the errors and stops of its user with one line."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # for the imports
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
+    # {% if cookiecutter.distributed == "none" %}
+    """Open the runtime for a `with` block, and let go of what the run holds at its end."""
     with ExitStack() as resources:
+        yield Runtime(args, resources)
+    # {% else %}
+    """Open the runtime for a `with` block; let go of what the run holds, and of its processes."""
+    with ExitStack() as resources:
+        runtime = Runtime(args, resources)
         try:
-            runtime = Runtime(args, resources)
             yield runtime
-            # {% if cookiecutter.distributed != "none" %}
+        except Stopped:  # on all ranks
             runtime.processes.close()
-            # {% endif %}
-        except Stopped as stop:
-            # {% if cookiecutter.distributed == "none" %}
-            print(f"ended by {signal.Signals(stop.signal).name}", file=sys.stderr)
-            # {% else %}
-            if runtime.processes.rank == 0:
-                print(f"ended by {signal.Signals(stop.signal).name}", file=sys.stderr)
-            runtime.processes.close()
-            # {% endif %}
-            sys.exit(128 + stop.signal)
-        except UserError as error:
-            # {% if cookiecutter.distributed != "none" %}
-            if error.on_all_ranks and runtime.processes.rank != 0:
-                sys.exit(2)  # rank 0 reports it
-            # {% endif %}
-            # An error of a DataLoader worker holds the worker's traceback; its last line is the
-            # message.
-            print(f"error: {str(error).rpartition('UserError: ')[2].strip()}", file=sys.stderr)
-            sys.exit(2)
-        except torch.OutOfMemoryError as error:
-            message = str(error).splitlines()[0]
-            print(f"error: {message} Try a smaller --batch-size, or --grad-accum", file=sys.stderr)
-            sys.exit(2)
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
-            sys.exit(128 + signal.SIGINT)
+            raise
+        runtime.processes.close()
+    # {% endif %}

@@ -1,0 +1,112 @@
+# {% import "tasks/" ~ cookiecutter.task ~ "/defaults.jinja" as own %}
+"""The terminal: messages that never stop a run, and the last line of a script that has failed."""
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from .errors import Stopped, UserError
+
+# What the machine lacks: words of an exception's message, and what its user can do.
+REMEDIES = {
+    "CUDA out of memory": "Try a smaller --batch-size, or --grad-accum",
+    "MPS backend out of memory": "Try a smaller --batch-size, or --grad-accum",
+    "DefaultCPUAllocator: can't allocate memory": "Try a smaller --batch-size, or --grad-accum",
+    # {% if own.workers %}
+    "unable to allocate shared memory": "give /dev/shm more room (docker: --shm-size=2g), or try "
+    "--workers 0",
+    "is killed by signal: Killed": "it may have needed too much memory: try fewer --workers",
+    "Too many open files": "try fewer --workers, or raise the limit: ulimit -n 4096",
+    # {% endif %}
+    "InvalidCxxCompiler": "--compile needs a C++ compiler: install one, or leave --compile out",
+    "Cannot find a working triton": "--compile needs Triton: install it, or leave --compile out",
+}
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print a line above a progress bar; if nobody can read it any more, say nothing from now on.
+
+    A terminal that was closed, or a pipe whose reader has ended, is no reason to end a run.
+    """
+    from tqdm import tqdm
+
+    if file is None:
+        file = sys.stdout
+    try:
+        tqdm.write(text, file=file)
+        file.flush()
+    except (OSError, ValueError):
+        silence(file)
+
+
+def silence(file: TextIO) -> None:
+    """Send what is printed from now on to nowhere, what waits in the buffer as well."""
+    try:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, file.fileno())
+        os.close(nowhere)
+    except (OSError, ValueError):  # it has no file, or is closed
+        pass
+
+
+@contextmanager
+def as_script() -> Iterator[None]:
+    """End a script as its user expects: a mistake of his with one line and exit code 2.
+
+    A stop signal ends it with 128 + the signal's number. An exception of the code keeps its
+    traceback.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # for the imports
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # not every terminal knows every character
+    try:
+        yield
+    except Stopped as stop:
+        # {% if cookiecutter.distributed == "none" %}
+        say(f"ended by {signal.Signals(stop.signal).name}", sys.stderr)
+        # {% else %}
+        if is_rank0():
+            say(f"ended by {signal.Signals(stop.signal).name}", sys.stderr)
+        # {% endif %}
+        sys.exit(128 + stop.signal)
+    except KeyboardInterrupt:
+        say("stopped", sys.stderr)
+        sys.exit(128 + signal.SIGINT)
+    except Exception as error:
+        message = explain(error)
+        if not message:
+            raise
+        # {% if cookiecutter.distributed == "none" %}
+        say(f"error: {message}", sys.stderr)
+        # {% else %}
+        if is_rank0() or not getattr(error, "on_all_ranks", False):  # rank 0 reports it for all
+            say(f"error: {message}", sys.stderr)
+        # {% endif %}
+        sys.exit(2)
+
+
+# {% if cookiecutter.distributed != "none" %}
+def is_rank0() -> bool:
+    """Return whether this is the process that reports for all."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+# {% endif %}
+def explain(error: Exception) -> str:
+    """Return one line for a mistake of the script's user or a limit of the machine, else nothing.
+
+    An error of a DataLoader worker holds the worker's traceback; its last line is the message.
+    """
+    text = f"{type(error).__name__}: {error}"
+    if isinstance(error, UserError):
+        return text.rpartition("UserError: ")[2].strip()
+    for words, remedy in REMEDIES.items():
+        if words in text:
+            line = next(line for line in text.splitlines() if words in line)
+            return f"{line.strip().rstrip('.')}. {remedy}"
+    return ""
