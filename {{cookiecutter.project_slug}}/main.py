@@ -32,7 +32,7 @@ def main(args: Namespace, runtime: Runtime) -> None:
     objective = get_objective(args)
     metrics = get_metrics(args, runtime, train_loader.info)
     state = get_train_state(args, runtime, train_loader)
-    checkpoint = get_checkpoint(runtime, run_dir)
+    checkpoint = get_checkpoint(args, runtime, run_dir)
     logger = get_logger(args, runtime, run_dir, metrics)
     if args.resume:
         checkpoint.load_latest(state, logger)
@@ -40,7 +40,7 @@ def main(args: Namespace, runtime: Runtime) -> None:
 
     if args.evaluate:
         del train_loader  # frees the training data
-        checkpoint.load_weights(args.evaluate, state.ema_model)
+        checkpoint.load_weights(args.evaluate, state)
         test = evaluate(runtime, state.ema_model, test_loader, objective, metrics)
         logger.log_figures(state, make_figures, state.ema_model, test_loader, metrics)
         logger.finish(state, test)
@@ -70,7 +70,6 @@ def main(args: Namespace, runtime: Runtime) -> None:
 
 
 if __name__ == "__main__":
-    with as_script():
-        args = parse_arguments()
-        with start(args) as runtime:
-            main(args, runtime)
+    args = parse_arguments()
+    with as_script(), start(args) as runtime:
+        main(args, runtime)

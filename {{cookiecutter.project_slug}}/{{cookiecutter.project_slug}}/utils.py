@@ -142,12 +142,13 @@ def add_run_options(parser: ArgumentParser) -> None:
     """Add the options of the run directory, of saved options and of the log."""
     add = parser.add_argument_group("run").add_argument
     switch = BooleanOptionalAction
-    help = "run directory; by default a new one in runs/"
-    add("--run-dir", type=Path, metavar="DIR", help=help)
+    add("--run-dir", type=Path, metavar="DIR", help="run directory; by default a new one in runs/")
     help = "resume the run in --run-dir, or else the newest run; start one if there is none"
     add("--resume", action=switch, default=False, help=help)
     help = "test the weights of a checkpoint, without training"
     add("--evaluate", type=Path, metavar="CHECKPOINT", help=help)
+    help = "use a checkpoint although its data had other classes, or another normalization"
+    add("--other-data", action=switch, default=False, help=help)
     help = "take the options from the config.json of another run"
     add("--config", type=Path, metavar="JSON", help=help)
     help = "try a whole run in seconds: 2 epochs of 3 steps"
@@ -156,8 +157,7 @@ def add_run_options(parser: ArgumentParser) -> None:
     add("--save-every", type=number(int), default=0, help=help)
     help = "steps between two records of the training scalars"
     add("--log-every", type=number(int, 1), default=50, help=help)
-    help = "print warnings and errors only"
-    add("--quiet", action=switch, default=False, help=help)
+    add("--quiet", action=switch, default=False, help="print warnings and errors only")
 
 
 # {% include "tasks/" ~ cookiecutter.task ~ "/utils.py" %}
@@ -296,9 +296,9 @@ def get_scheduler(args: Namespace, optimizer: Optimizer, steps: int) -> LRSchedu
     return LambdaLR(optimizer, factor)
 
 
-def get_checkpoint(runtime: Runtime, run_dir: Path) -> Checkpoint:
+def get_checkpoint(args: Namespace, runtime: Runtime, run_dir: Path) -> Checkpoint:
     """Return the object that saves and loads the state."""
-    return Checkpoint(runtime, run_dir)
+    return Checkpoint(args, runtime, run_dir)
 
 
 def get_logger(args: Namespace, runtime: Runtime, run_dir: Path, metrics: Metrics) -> Logger:

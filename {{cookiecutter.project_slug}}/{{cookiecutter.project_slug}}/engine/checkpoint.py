@@ -5,6 +5,7 @@ import os
 import shutil
 import zipfile
 import zlib
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,10 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 
 from .distributed import get_state_dict, set_state_dict, set_weights
 from .errors import UserError
 from .files import explain_write, replacing
+from .identity import check_data
 from .logger import Logger
 from .runtime import Runtime
 # {% if cookiecutter.distributed == "fsdp" %}
@@ -113,7 +116,8 @@ class Checkpoint:
     # {% endif %}
     """
 
-    def __init__(self, runtime: Runtime, run_dir: Path):
+    def __init__(self, args: Namespace, runtime: Runtime, run_dir: Path):
+        self.args = args
         self.runtime = runtime
         self.folder = run_dir / "checkpoints"
         # {% if cookiecutter.distributed == "fsdp" %}
@@ -194,9 +198,11 @@ class Checkpoint:
             raise UserError(
                 f"no checkpoint in {self.folder} is whole; start anew with another --run-dir"
             )
+        self.check_data(saved, state)
         with explain_mismatch(path):
             set_state_dict(state, saved)
             logger.load_state_dict(saved["logger"])
+        refresh_lr(state)
         # {% if cookiecutter.distributed == "none" %}
         self.runtime.set_random_state(saved["random"][0])
         # {% else %}
@@ -226,15 +232,32 @@ class Checkpoint:
         with explain_mismatch(path):
             set_weights(model, saved)
 
-    def load_weights(self, path: Path, model: nn.Module) -> None:
+    def load_weights(self, path: Path, state: Any) -> None:
         """Load the weights of any checkpoint, those that were evaluated."""
         # {% if cookiecutter.distributed == "none" %}
         saved = read_checkpoint(path)
         # {% else %}
         saved = self.runtime.processes.run_on_rank0(read_checkpoint, path)
         # {% endif %}
+        self.check_data(saved, state)
         with explain_mismatch(path):
-            set_weights(model, saved)
+            set_weights(state.ema_model, saved)
+
+    def check_data(self, saved: dict[str, Any], state: Any) -> None:
+        """Raise UserError if a checkpoint was trained on data that mean something else."""
+        check_data(saved["model_config"]["info"], state.model_config["info"], self.args.other_data)
+
+
+def refresh_lr(state: Any) -> None:
+    """Set the learning rates of the schedule, which a new number of --epochs stretches."""
+    scheduler = getattr(state, "scheduler", None)
+    if isinstance(scheduler, LambdaLR):
+        rates = []
+        for rate, factor in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True):
+            rates.append(rate * factor(scheduler.last_epoch))
+        for group, rate in zip(scheduler.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        scheduler._last_lr = rates
 
 
 @contextlib.contextmanager

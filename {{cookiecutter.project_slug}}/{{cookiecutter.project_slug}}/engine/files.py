@@ -45,7 +45,8 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file. Raises UserError if that is impossible, on a full disk for instance."""
     try:
         with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            # A name that is no UTF-8 is written with escapes, which JSON knows.
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise UserError(f"cannot write {path}: {explain_write(path.parent, error)}") from None
 

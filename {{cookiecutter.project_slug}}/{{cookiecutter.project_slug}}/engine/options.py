@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 # Not in config.json: the options that name a run, and the two attributes that parsing adds.
-NOT_SAVED = {"config", "resume", "evaluate", "run_dir", "defaults", "changed"}
+NOT_SAVED = {"config", "resume", "evaluate", "run_dir", "other_data", "defaults", "changed"}
 # Options that may differ when a run is resumed. With any other it would not be the same training;
 # --epochs is allowed and stretches the schedule of the learning rate.
 MAY_CHANGE = {"compile", "data_dir", "device", "epochs", "grad_accum", "log_every", "patience"}
@@ -101,6 +101,7 @@ def parse_with_saved_options(parser: ArgumentParser, argv: list[str]) -> Namespa
     path = find_saved_options(parser, first)
     if path is None:
         args = parser.parse_args(argv)
+        expand_home(args)
     else:
         saved = read_config(parser, path)
         names = typed_names(parser, argv)
@@ -133,10 +134,19 @@ def parse_without_required(
     for part in required:
         part.required = False
     try:
-        return parser.parse_args(argv, namespace)
+        args = parser.parse_args(argv, namespace)
     finally:
         for part in required:
             part.required = True
+    expand_home(args)
+    return args
+
+
+def expand_home(args: Namespace) -> None:
+    """Replace ~ in paths, which a shell leaves behind `=`."""
+    for name, value in vars(args).items():
+        if isinstance(value, Path):
+            setattr(args, name, value.expanduser())
 
 
 def members_of(group: Any) -> set[str]:
