@@ -1,8 +1,9 @@
-# make demo       render the default project into demo/ and train it on built-in data
-# make check      the fast lane, under a minute: style, one rendering read, one short run
-# make test       what every change must pass; prints the CPU minutes it took
-# make test-full  all tests, before an issue is resolved
-# make lint       the style alone
+# make demo         render the default project into demo/ and train it on built-in data
+# make check        the fast lane, under a minute: style, one rendering read, one short run
+# make test         what every change must pass; prints the CPU minutes it took
+# make test-full    all tests but the next ones, before an issue is resolved
+# make test-faults  the faults in their full form: every bit, a hundred kills
+# make lint         the style alone
 # Each sets up .venv first if that is still to be done.
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ BIN := $(CURDIR)/.venv/bin
 # Two workers and one thread each: the tests train small models, which more threads only slow down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-.PHONY: demo check test test-full lint
+.PHONY: demo check test test-full test-faults lint
 
 demo: .venv/ready
 	rm -rf demo
@@ -22,10 +23,13 @@ check: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m check
 
 test: .venv/ready
-	$(PYTEST) -m "not full"
+	$(PYTEST) -m "not full and not faults"
 
 test-full: .venv/ready
-	$(PYTEST)
+	$(PYTEST) -m "not faults"
+
+test-faults: .venv/ready
+	$(PYTEST) tests/test_faults.py
 
 lint: .venv/ready
 	$(BIN)/ruff check --config pyproject.toml .

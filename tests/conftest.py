@@ -13,6 +13,8 @@ try:
 except ImportError:  # Windows
     resource = None
 
+collect_ignore = ["programs"]  # among them are the tests of a task that is added to a copy
+
 # The tests train small models, which more threads only slow down. The last bits of a result also
 # depend on the number of threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

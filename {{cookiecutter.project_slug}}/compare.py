@@ -7,6 +7,7 @@ import sys
 import textwrap
 from argparse import Namespace
 from collections.abc import Callable
+from glob import glob
 from pathlib import Path
 
 from {{ cookiecutter.project_slug }}.engine.options import MAY_CHANGE, Parser
@@ -62,6 +63,7 @@ class Run:
 
 def read_runs(paths: list[Path]) -> tuple[list[Run], list[str]]:
     """Return the runs, and a message for each directory that cannot be read."""
+    paths = expand_patterns(paths)
     run_dirs = [path for path in paths if (path / "config.json").exists()]  # no other folders
     runs = []
     problems = []
@@ -71,6 +73,15 @@ def read_runs(paths: list[Path]) -> tuple[list[Run], list[str]]:
         except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:
             problems.append(f"{run_dir} is no run directory, or damaged: {error}")
     return runs, problems
+
+
+def expand_patterns(paths: list[Path]) -> list[Path]:
+    """Return paths with those that a pattern stands for, if the shell has left one as it was."""
+    found = []
+    for path in paths:
+        matches = [] if path.exists() else sorted(map(Path, glob(str(path))))
+        found += matches or [path]
+    return found
 
 
 def sort_runs(args: Namespace, parser: Parser, runs: list[Run]) -> None:

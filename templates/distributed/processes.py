@@ -29,6 +29,11 @@ class Processes:
     def __init__(self, args: Namespace):
         variables = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
         self.launched = variables <= os.environ.keys()  # by torchrun, or by what sets the same ones
+        if not self.launched and int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) > 1:
+            raise UserError(
+                "srun has started several tasks, and each would train alone; start torchrun in "
+                "one task for each machine, as example_runs/slurm.sbatch does"
+            )
         self.rank = 0
         self.local_rank = 0
         self.world_size = 1
@@ -51,18 +56,25 @@ class Processes:
             raise UserError("several processes cannot share the GPU of a Mac: add --device cpu")
         if device.type == "cpu":
             share_cores(int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
-        store, rank, world_size = next(rendezvous("env://", timeout=self.timeout))
-        if os.environ.get("GROUP_WORLD_SIZE") == "1":
-            # A restarted group must not look for the processes that died.
-            store = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
-        dist.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo",
-            store=store,
-            rank=rank,
-            world_size=world_size,
-            timeout=self.timeout,
-            device_id=device if device.type == "cuda" else None,
-        )
+        try:
+            store, rank, world_size = next(rendezvous("env://", timeout=self.timeout))
+            if os.environ.get("GROUP_WORLD_SIZE") == "1":
+                # A restarted group must not look for the processes that died.
+                store = dist.PrefixStore(os.environ["TORCHELASTIC_RESTART_COUNT"], store)
+            dist.init_process_group(
+                "nccl" if device.type == "cuda" else "gloo",
+                store=store,
+                rank=rank,
+                world_size=world_size,
+                timeout=self.timeout,
+                device_id=device if device.type == "cuda" else None,
+            )
+        except (dist.DistNetworkError, dist.DistStoreError):
+            address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+            raise UserError(
+                f"process {self.rank} of {self.world_size} has not met the others at {address} "
+                f"within {self.timeout.total_seconds():g} s (--dist-timeout)"
+            ) from None
         self.cpu_group: Any = dist.new_group(backend="gloo", timeout=self.timeout)
         self.stop_signal = torch.zeros(1, dtype=torch.int64)
         self.pending: dist.Work | None = None

@@ -123,7 +123,7 @@ def add_machine_options(parser: ArgumentParser) -> None:
     add("--precision", choices=("auto", "fp32", "bf16", "fp16"), default="auto", help=help)
     # {% if own.workers %}
     help = "number of DataLoader worker processes that read and decode files"
-    add("--workers", type=number(int), default=min(4, usable_cores()), help=help)
+    add("--workers", type=number(int, 0, 1001), default=min(4, usable_cores()), help=help)
     # {% endif %}
     add("--compile", action=switch, default=False, help="train with torch.compile")
     help = "use deterministic algorithms only, which are slower"

@@ -1,4 +1,4 @@
 help = "compute the statistics of batch norm over all GPUs"
 add("--sync-batch-norm", action=switch, default=False, help=help)
 help = "seconds to wait for another process before the job fails"
-add("--dist-timeout", type=number(float), default=600.0, help=help)
+add("--dist-timeout", type=number(float, 1, 1e9), default=600.0, help=help)

@@ -30,7 +30,7 @@ def add_task_options(parser: ArgumentParser) -> None:
     help = "directory of data sets that are not built in"
     add("--data-dir", type=Path, default="data", help=help)
     help = "pixels to which the sides of the images in an image_folder are resized"
-    add("--image-size", type=number(int, 8), default=64, help=help)
+    add("--image-size", type=number(int, 8, 10_001), default=64, help=help)
     add("--augment", action=switch, default=True, help="augment the training images at random")
     help = "start from torchvision's ImageNet weights, which are downloaded"
     add("--pretrained", action=switch, default=False, help=help)

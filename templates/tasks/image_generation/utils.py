@@ -28,7 +28,7 @@ def add_task_options(parser: ArgumentParser) -> None:
     help = "directory of data sets that are not built in"
     add("--data-dir", type=Path, default="data", help=help)
     help = "pixels to which the sides of the images in an image_folder are resized"
-    add("--image-size", type=number(int, 8), default=32, help=help)
+    add("--image-size", type=number(int, 8, 10_001), default=32, help=help)
     help = "mirror half of the training images of cifar10 and image_folder"
     add("--augment", action=BooleanOptionalAction, default=True, help=help)
     help = "channels of the model at full resolution, a multiple of 8"

@@ -30,7 +30,7 @@ def add_task_options(parser: ArgumentParser) -> None:
     help = "directory of data sets that are not built in"
     add("--data-dir", type=Path, default="data", help=help)
     help = "pixels of the sides of the squares that images from files are fitted into"
-    add("--image-size", type=number(int, 32), default=320, help=help)
+    add("--image-size", type=number(int, 32, 10_001), default=320, help=help)
     add("--augment", action=switch, default=True, help="augment the training images at random")
     help = "start from torchvision's ImageNet weights in the backbone, which are downloaded"
     add("--pretrained", action=switch, default=False, help=help)

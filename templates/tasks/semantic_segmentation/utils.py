@@ -30,7 +30,7 @@ def add_task_options(parser: ArgumentParser) -> None:
     help = "directory of data sets that are not built in"
     add("--data-dir", type=Path, default="data", help=help)
     help = "pixels of the sides of the squares that images from files are fitted into"
-    add("--image-size", type=number(int, 16), default=256, help=help)
+    add("--image-size", type=number(int, 16, 10_001), default=256, help=help)
     help = "augment the training images and their masks at random"
     add("--augment", action=switch, default=True, help=help)
     help = "start from torchvision's weights for COCO, which are downloaded"

@@ -15,12 +15,13 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
 
-# Not in config.json: the options that name a run, and the two attributes that parsing adds.
-NOT_SAVED = {"config", "resume", "evaluate", "run_dir", "other_data", "defaults", "changed"}
+# Not in config.json: the options of one command alone, and the two attributes that parsing adds.
+NOT_SAVED = {"config", "resume", "evaluate", "run_dir", "other_data", "quiet"}
+NOT_SAVED |= {"defaults", "changed"}
 # Options that may differ when a run is resumed. With any other it would not be the same training;
 # --epochs is allowed and stretches the schedule of the learning rate.
 MAY_CHANGE = {"compile", "data_dir", "device", "epochs", "grad_accum", "log_every", "patience"}
-MAY_CHANGE |= {"profile", "quiet", "save_every"}
+MAY_CHANGE |= {"profile", "save_every"}
 # {% if own.workers %}
 MAY_CHANGE |= {"workers"}
 # {% endif %}

@@ -102,11 +102,13 @@ def explain(error: Exception) -> str:
 
     An error of a DataLoader worker holds the worker's traceback; its last line is the message.
     """
-    text = f"{type(error).__name__}: {error}"
+    text = str(error)
     if isinstance(error, UserError):
         return text.rpartition("UserError: ")[2].strip()
+    if isinstance(error, MemoryError):
+        return "there is not enough memory: try a smaller --batch-size, or smaller samples"
     for words, remedy in REMEDIES.items():
-        if words in text:
-            line = next(line for line in text.splitlines() if words in line)
-            return f"{line.strip().rstrip('.')}. {remedy}"
+        for line in text.splitlines():
+            if words in line:
+                return f"{line.strip().rstrip('.')}. {remedy}"
     return ""

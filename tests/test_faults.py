@@ -1,0 +1,386 @@
+"""Faults that are injected into runs: nothing is lost, and nothing is silently wrong."""
+
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rendering import render
+from running import (
+    FAST,
+    PROGRAMS,
+    places,
+    python,
+    read_checkpoint,
+    read_records,
+    records,
+    rest_is_full,
+    run,
+    same_weights,
+    start,
+    wait_for,
+)
+
+QUICK = [*FAST, "--quick"]
+ALONE = {"distributed": "none", "logger": "none"}
+IMAGES = ["--device", "cpu", "--dataset", "image_folder", "--image-size", "16", "--batch-size", "8"]
+IMAGES += ["--workers", "0", "--epochs", "2"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default project without a tracker."""
+    return render({"logger": "none"}, tmp_path_factory.mktemp("faults"))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same project without a backend."""
+    return render(ALONE, tmp_path_factory.mktemp("alone"))
+
+
+@pytest.fixture
+def finished(project: Path, tmp_path: Path) -> Path:
+    """The directory of a run that has ended."""
+    run(project, *QUICK, "--run-dir", tmp_path / "finished")
+    return tmp_path / "finished"
+
+
+def refuse(project: Path, *options: object, **settings: object) -> str:
+    """Run main.py, which must end with one line and exit code 2; return this line."""
+    _, err = run(project, *options, code=2, **settings)
+    assert err.startswith("error: ") and len(err.splitlines()) == 1, err
+    return err
+
+
+def list_files(folder: Path) -> dict[str, bytes]:
+    """Return the content of all files below a folder, by their paths."""
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        files[str(path.relative_to(folder))] = path.read_bytes() if path.is_file() else b""
+    return files
+
+
+# ------------------------------------------------------------------------------------- ownership
+
+
+@pytest.mark.parametrize("name", ["notes.tmp.txt", "checkpoints/mine.tmp.pt", "wandb/other/run"])
+def test_a_directory_with_other_files_is_refused(project, tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("precious")
+    before = list_files(tmp_path)
+    for more in ([], ["--resume"]):
+        line = refuse(project, *QUICK, "--run-dir", tmp_path, *more)
+        assert f"{tmp_path} holds other files" in line
+    assert list_files(tmp_path) == before
+
+
+def test_a_run_removes_only_what_it_made(project, finished):
+    names = ["notes.tmp.txt", "checkpoints/mine.tmp.pt", "wandb/other", "x.tmp.1/results"]
+    for name in names:
+        (finished / name).parent.mkdir(exist_ok=True)
+        (finished / name).write_text("precious")
+    partial = finished / "checkpoints" / "last.pt.tmp.123"
+    partial.write_text("half a checkpoint")
+    run(project, "--resume", "--run-dir", finished, "--quiet")
+    assert not partial.exists()
+    for name in names:
+        assert (finished / name).read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--monitor", "nonsense"],
+        ["--batch-size", "7", "--grad-accum", "2"],
+        ["--dataset", "image_folder", "--data-dir", "nowhere"],
+        ["--precision", "fp16"],
+    ],
+    ids=lambda options: options[0],
+)
+def test_a_failed_start_leaves_nothing(alone, tmp_path, options):
+    refuse(alone, *FAST, *options, "--run-dir", tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_evaluation_is_no_run_to_resume(project, finished):
+    best = finished / "checkpoints" / "best.pt"
+    evaluation = finished.parent / "evaluation"
+    run(project, "--evaluate", best, "--run-dir", evaluation, "--quiet")
+    before = list_files(evaluation)
+    assert "is not a training run" in refuse(project, "--resume", "--run-dir", evaluation)
+    assert list_files(evaluation) == before
+
+
+# ------------------------------------------------------------------------------------- integrity
+
+
+@pytest.mark.parametrize(
+    ("every", "number"),
+    [(150, 60), pytest.param(1, 1000, marks=pytest.mark.faults)],
+)
+def test_no_flipped_bit_is_silently_wrong(project, finished, tmp_path, every, number):
+    program = [PROGRAMS / "flip_bits.py", finished / "checkpoints" / "last.pt", every, number]
+    environment = os.environ | {"PYTHONPATH": str(project)}
+    words = [sys.executable, *map(str, program)]
+    result = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    refused, harmless = map(int, result.stdout.split())
+    assert refused > number and harmless > 0
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["nothing", "empty", "foreign", "nan", "random", "logger", "model_config", "pipe"],
+)
+def test_a_checkpoint_with_another_content_is_refused(project, finished, tmp_path, how):
+    """A resumed run falls back to the checkpoint before it, and ends as it did."""
+    weights = read_checkpoint(finished)["model"]
+    last = finished / "checkpoints" / "last.pt"
+    if how == "pipe":
+        last.unlink()
+        os.mkfifo(last)
+    else:
+        python(project, PROGRAMS / "fill_checkpoint.py", last, how)
+    line = refuse(project, "--evaluate", last, "--run-dir", tmp_path / "evaluation")
+    assert str(last) in line
+    _, err = run(project, "--resume", "--run-dir", finished, "--quiet")
+    assert err.startswith(f"warning: {last}") and len(err.splitlines()) == 1
+    for name, tensor in read_checkpoint(finished)["model"].items():
+        assert tensor.equal(weights[name])
+
+
+# -------------------------------------------------------------------------------------- identity
+
+
+def make_images(folder: Path, *names: str) -> Path:
+    """Make images of two colours in folders with these names."""
+    for name, colour in zip(names, ("red", "blue"), strict=True):
+        (folder / name).mkdir(parents=True)
+        for number in range(40):
+            Image.new("RGB", (16, 16), colour).save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_other_classes_are_an_error(alone, tmp_path):
+    same = make_images(tmp_path / "same", "cat", "dog")
+    renamed = make_images(tmp_path / "renamed", "cat", "a_dog")
+    run_dir = tmp_path / "run"
+    run(alone, *IMAGES, "--quiet", "--data-dir", same, "--run-dir", run_dir)
+    evaluate = ["--evaluate", run_dir / "checkpoints" / "best.pt", "--quiet"]
+    line = refuse(alone, *evaluate, "--data-dir", renamed)
+    assert "classes is a_dog, cat, and was cat, dog in training" in line
+    assert "classes" in refuse(alone, "--resume", "--run-dir", run_dir, "--data-dir", renamed)
+    shutil.move(same, tmp_path / "moved")
+    for number, (folder, accuracy) in enumerate([(tmp_path / "moved", 1), (renamed, 0)]):
+        options = ["--data-dir", folder, "--other-data", "--run-dir", tmp_path / str(number)]
+        run(alone, *evaluate, *options)
+        assert read_records(tmp_path / str(number))[-1]["test/accuracy"] == accuracy
+
+
+# --------------------------------------------------------------------- terminals, threads, callers
+
+
+def test_a_closed_pipe_ends_no_training(project, tmp_path):
+    process = start(project, *QUICK, "--no-quiet", "--run-dir", tmp_path / "run")
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait() == 0
+    assert (tmp_path / "run" / "summary.md").exists()
+    command = [sys.executable, "compare.py", tmp_path / "run", "--output", tmp_path / "curves.png"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    comparison = subprocess.Popen(command, cwd=project, **pipes)
+    comparison.stdout.close()
+    assert (comparison.wait(), comparison.stderr.read()) == (0, b"")
+
+
+@pytest.mark.parametrize("session", [True, False], ids=["controlling", "not controlling"])
+def test_a_closed_terminal_ends_no_training(project, tmp_path, session):
+    """If the terminal controls the session of the run, the run gets SIGHUP as well."""
+    run_dir = tmp_path / "run"
+    options = [*FAST, "--no-quiet", "--epochs", "30", "--run-dir", str(run_dir)]
+    master, slave = pty.openpty()
+    code = "import os, sys; os.setsid(); "
+    if session:
+        code += "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    code += "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    command = [sys.executable, "-c", code, "main.py", *options]
+    process = subprocess.Popen(command, cwd=project, stdin=slave, stdout=slave, stderr=slave)
+    os.close(slave)
+    wait_for(run_dir / "metrics.jsonl", process, lines=1)
+    os.close(master)
+    assert process.wait() == 0
+    assert read_records(run_dir)[-1]["event"] == "test"
+    assert (run_dir / "summary.md").exists()
+
+
+def test_a_hangup_of_a_program_without_a_terminal_is_a_stop(project, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = [*FAST, "--epochs", "60"]
+    run(project, *options, "--run-dir", whole)
+    process = start(project, *options, "--run-dir", parts, stdin=subprocess.DEVNULL)
+    wait_for(parts / "metrics.jsonl", process, lines=1)
+    process.send_signal(signal.SIGHUP)
+    process.communicate()
+    assert process.returncode == 128 + signal.SIGHUP
+    run(project, "--resume", "--run-dir", parts, "--quiet")
+    assert same_weights(whole, parts) and records(whole) == records(parts)
+
+
+def test_main_in_threads_of_a_sweep(alone, tmp_path):
+    """A caller can catch the UserError of one trial, and the others go on."""
+    shutil.copy(PROGRAMS / "sweep.py", alone)
+    python(alone, "sweep.py", tmp_path, *QUICK, "--optimizer", "sgd")
+    for rate in ("0.01", "0.02"):
+        assert read_records(tmp_path / rate)[-1]["event"] == "test"
+    assert not list((tmp_path / "1e30" / "checkpoints").iterdir())
+
+
+# -------------------------------------------------------------------------------------- machines
+
+
+@pytest.mark.parametrize(
+    ("what", "error"), [("fsync", "EINVAL"), ("fsync", "ENOTSUP"), ("flock", "ENOLCK")]
+)
+def test_file_systems_that_lack_something(project, tmp_path, what, error):
+    program = [PROGRAMS / "simulate_files.py", what, error]
+    _, err = python(project, *program, *QUICK, "--run-dir", tmp_path)
+    assert (tmp_path / "summary.md").exists()
+    expected = f"warning: {tmp_path} cannot be locked; start no second run there\n"
+    assert err == (expected if what == "flock" else "")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path):
+    """A disk of one MiB, less than a checkpoint."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]
+    if subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("cannot mount a disk")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_named(project, small_disk):
+    line = refuse(project, *FAST, "--epochs", "2", "--run-dir", small_disk / "run")
+    assert "last.pt: No space left on device (" in line and "MiB are free)" in line
+    assert not list(small_disk.rglob("*.tmp.*"))
+
+
+def test_a_compiler_is_asked_for(project, tmp_path):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("env", "sh", "ls"):
+        (tools / name).symlink_to(shutil.which(name))
+    environment = {"PATH": tools, "TORCHINDUCTOR_CACHE_DIR": tmp_path / "cache"}
+    _, err = run(project, *QUICK, "--compile", "--run-dir", tmp_path / "run", code=2, **environment)
+    assert "--compile needs a C++ compiler" in err.splitlines()[-1]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("rank", rest_is_full([1, 0]))
+def test_peers_that_never_come(project, tmp_path, rank):
+    place = places(2)[rank]
+    run_dir = tmp_path / "run"
+    options = [*QUICK, "--dist-timeout", "2", "--run-dir", run_dir]
+    _, err = run(project, *options, code=2, **place)
+    address = f"127.0.0.1:{place['MASTER_PORT']}"
+    assert f"process {rank} of 2 has not met the others at {address} within 2 s" in err
+    assert not run_dir.exists()
+
+
+def test_srun_without_torchrun_is_refused(project):
+    assert "srun has started several tasks" in refuse(project, *QUICK, SLURM_STEP_NUM_TASKS=2)
+
+
+# ------------------------------------------------------------------------- options and old runs
+
+
+def test_the_first_step_after_more_epochs_has_the_new_rate(alone, tmp_path):
+    schedule = [*FAST, "--warmup-ratio", "0", "--schedule", "linear"]
+    planned, longer = tmp_path / "planned", tmp_path / "longer"
+    run(alone, *schedule, "--epochs", "4", "--run-dir", planned)
+    run(alone, *schedule, "--epochs", "2", "--run-dir", longer)
+    run(alone, "--resume", "--epochs", "4", "--run-dir", longer)
+    rates = []
+    for folder in (planned, longer):
+        found = read_records(folder)
+        rates.append([record["step/lr"] for record in found if record["event"] == "step"])
+    half = len(rates[0]) // 2
+    assert rates[1][half:] == rates[0][half:] and rates[1][:half] != rates[0][:half]
+
+
+def test_home_in_paths(alone, tmp_path):
+    options = [*QUICK, "--run-dir=~/out/run"]
+    run(alone, *options, HOME=tmp_path)
+    assert (tmp_path / "out" / "run" / "summary.md").exists()
+    assert not list(alone.glob("~*"))
+
+
+def test_paths_that_are_no_utf8(alone, tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    make_images(folder, "cat", "dog")
+    run_dir = tmp_path / "run"
+    run(alone, *IMAGES, "--quiet", "--data-dir", folder, "--run-dir", run_dir)
+    run(alone, "--evaluate", run_dir / "checkpoints" / "best.pt", "--quiet")
+    assert "not valid UTF-8" in refuse(alone, *QUICK, "--run-dir", os.fsdecode(b"caf\xe9"))
+
+
+def test_patterns_that_no_shell_has_expanded(project, finished):
+    out, _ = python(project, "compare.py", finished.parent / "*", "--output", finished / "c.png")
+    assert "finished" in out
+
+
+def test_a_link_to_a_checkpoint(project, finished, tmp_path):
+    (tmp_path / "link.pt").symlink_to(finished / "checkpoints" / "best.pt")
+    run(project, "--evaluate", tmp_path / "link.pt", "--quiet")
+    assert len(list((finished / "evaluations").iterdir())) == 1
+
+
+# -------------------------------------------------------------------------------- the end of a job
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("distributed", ["fsdp", "ddp"])
+def test_forty_jobs_end_in_order(tmp_path, distributed):
+    """No thread of gloo aborts while the interpreter ends."""
+    project = render({"distributed": distributed, "logger": "none"}, tmp_path)
+    failures = []
+    for number in range(40):
+        process = start(project, *QUICK, "--run-dir", f"runs/{number}", processes=2)
+        _, err = process.communicate()
+        if process.returncode:
+            failures.append(err)
+    assert failures == []
+
+
+@pytest.mark.faults
+def test_a_hundred_kills(project, tmp_path):
+    """Kill a run a hundred times in the middle of a step or a write, and lose nothing."""
+    options = [*FAST, "--epochs", "12", "--save-every", "1", "--ema", "0.9"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(project, *options, "--run-dir", whole)
+    killed = 0
+    while killed < 100:
+        process = start(project, *options, "--resume", "--run-dir", parts)
+        before = read_records(parts) if (parts / "metrics.jsonl").exists() else []
+        while process.poll() is None:
+            time.sleep(0.05)
+            now = list((parts / "checkpoints").glob("last.pt.tmp.*"))
+            if now:
+                process.kill()
+                killed += 1
+                break
+        process.communicate()
+        if before and read_records(parts)[-1]["event"] == "test":
+            shutil.rmtree(parts)
+    run(project, *options, "--resume", "--run-dir", parts)
+    assert same_weights(whole, parts) and records(whole) == records(parts)
