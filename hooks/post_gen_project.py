@@ -13,7 +13,7 @@ CHOSEN = ["task", "distributed", "hardware", "logger", "license"]
 
 def project_path():
     """Return the project's path, as short as it is from the folder cookiecutter was started in."""
-    start = os.path.realpath(os.environ.get("PWD", ANSWERS["_output_dir"]))
+    start = os.path.realpath(os.environ.get("PWD", ANSWERS.get("_output_dir", os.pardir)))
     return shlex.quote(os.path.relpath(os.getcwd(), start))
 
 

@@ -8,6 +8,8 @@ import sys
 # Read as data: whatever an answer contains, none of it becomes code.
 ANSWERS = json.loads({{"%r" | format(cookiecutter | jsonify)}})
 
+# A caller of cookiecutter's functions, such as cruft, may leave it out; a hook runs in the project.
+OUTPUT = ANSWERS.get("_output_dir", os.pardir)
 FREE_TEXT = ["project_name", "description", "author_name"]
 REQUIRED = ["project_name", "author_name"]
 
@@ -21,11 +23,11 @@ def find_template():
 
     A relative path counts from the folder in which cookiecutter was started, which no hook is told.
     """
-    starts = [os.environ.get("PWD", "."), ANSWERS["_output_dir"]]
+    starts = [os.environ.get("PWD", "."), OUTPUT]
     while os.path.dirname(starts[-1]) != starts[-1]:
         starts.append(os.path.dirname(starts[-1]))
     for start in starts:
-        folder = os.path.join(start, ANSWERS["_repo_dir"])
+        folder = os.path.join(start, ANSWERS.get("_repo_dir", "."))
         if os.path.isfile(os.path.join(folder, "hooks", "pre_gen_project.py")):
             return folder
     return None
@@ -100,7 +102,7 @@ def remove_parents():
 
     Cookiecutter itself removes only the innermost one.
     """
-    project, output = os.getcwd(), os.path.realpath(ANSWERS["_output_dir"])
+    project, output = os.getcwd(), os.path.realpath(OUTPUT)
     if os.path.dirname(project) != output and project.startswith(output + os.sep):
         os.chdir(output)
         while project != output and not os.listdir(project):

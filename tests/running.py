@@ -107,10 +107,11 @@ def python(
     a tracker with threads of its own. Returns the texts of stdout and stderr.
     """
     variables = {name: str(value) for name, value in environment.items()}
-    if processes > 1 and torchrun:
+    if (processes > 1 and torchrun) or not hasattr(os, "fork"):  # as on Windows
         if command[0] != "main.py":  # a program outside the folder
             variables = {"PYTHONPATH": str(folder), **variables}
-        words = [sys.executable, *TORCHRUN, str(processes), *map(str, command)]
+        launcher = [*TORCHRUN, str(processes)] if processes > 1 else []
+        words = [sys.executable, *launcher, *map(str, command)]
         result = subprocess.run(
             words, cwd=folder, env=os.environ | variables, capture_output=True, text=True
         )

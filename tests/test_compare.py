@@ -25,7 +25,6 @@ OPTIONS = {
     "lr": 0.005,
     "monitor": "accuracy",
     "device": "auto",
-    "quiet": False,
 }
 HIGHER_IS_BETTER = {"loss": False, "accuracy": True}
 
@@ -77,7 +76,7 @@ def runs(tmp_path: Path) -> Path:
     """Three runs; the middle one is the best in validation, the last one in test/loss."""
     folder = tmp_path / "runs"
     test = {"test/loss": 0.3, "test/accuracy": 0.7}
-    make_run(folder / "first", make_records([0.2, 0.8, 0.7], test), quiet=True)
+    make_run(folder / "first", make_records([0.2, 0.8, 0.7], test))
     test = {"test/loss": 0.2, "test/accuracy": 0.81}
     make_run(folder / "it's second", make_records([0.2, 0.85], test), lr=0.02, device="cpu")
     test = {"test/loss": 0.1, "test/accuracy": 0.75}

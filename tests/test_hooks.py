@@ -408,6 +408,19 @@ def test_repository(tmp_path):
     assert folders(tmp_path / "out") == ["my_project"]
 
 
+def test_callers_of_the_engine(tmp_path):
+    """Cruft and editors' plugins tell the hooks neither the output folder nor the template's."""
+    from cookiecutter.generate import generate_context, generate_files
+    from cookiecutter.prompt import prompt_for_config
+
+    template = copy_template(tmp_path)
+    context = generate_context(template / "cookiecutter.json")
+    context["cookiecutter"] = prompt_for_config(context, no_input=True)
+    assert not {"_output_dir", "_repo_dir"} & context["cookiecutter"].keys()
+    generate_files(template, context, tmp_path / "out")
+    assert (tmp_path / "out" / "my_project" / "main.py").exists()
+
+
 def test_the_version_is_kept(tmp_path):
     """The project keeps the template's version, which is the one of the template's own package."""
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())

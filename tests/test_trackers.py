@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 from rendering import CHOICES, render
-from running import PROGRAMS, forks, places, read_checkpoint, read_records, rest_is_full
+from running import PROGRAMS, forks, places, python, read_checkpoint, read_records, rest_is_full
 
 TRACKERS = [logger for logger in CHOICES["logger"] if logger != "none"]
 OPTIONS = ["--device", "cpu", "--model", "mlp", "--log-every", "5"]
@@ -244,9 +244,15 @@ def offline():
         yield
 
 
+# Set, but empty: as if they were not.
+EMPTY = dict.fromkeys(["WANDB_MODE", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_URI"], "")
+EMPTY |= dict.fromkeys(["COMET_API_KEY", "CLEARML_API_ACCESS_KEY", "SWANLAB_MODE"], "")
+EMPTY |= {"TRACKIO_SPACE_ID": ""}
+
+
 def start_run(project: Path, *options: object, program: Any = "main.py", **environment: str) -> int:
     """Start a run and return its process id; its output goes into a file beside the project."""
-    environment |= {"HOME": str(project.parent / "home")}
+    environment |= {"HOME": str(project.parent / "home"), **EMPTY}
     out = project.parent / "output.txt"
     return forks().start(project, program, *options, "--quiet", out=out, **environment)
 
@@ -381,6 +387,12 @@ def test_a_killed_run_shows_nothing_twice(project):
         assert later == [point for point in series if point[0] > lost], name
     for name, series in found.items():
         assert set(series) <= set(wanted[name]) and len(series) == len(set(series)), name
+
+
+def test_mlflow_takes_odd_names(tmp_path):
+    """Of folders and of metrics, two of which must not become one; options may change."""
+    project = render({"logger": "mlflow"}, tmp_path)
+    python(project, PROGRAMS / "odd_mlflow.py")
 
 
 # ------------------------------------------------------------------------------- broken trackers

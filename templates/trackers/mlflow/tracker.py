@@ -1,12 +1,12 @@
 """A run of MLflow: in a database beside the run directories, or where MLFLOW_TRACKING_URI says."""
 
+import contextlib
 import logging
 import os
 import re
 import time
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 
 class Tracker:
@@ -43,12 +43,15 @@ class Tracker:
         from mlflow import MlflowClient
 
         home = self.run_dir.resolve().parent
-        database = quote(str(home / "mlflow.db"))
+        database = str(home / "mlflow.db").replace("%", "%25").replace("?", "%3F")
         uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
         files = (home / "mlflow").as_uri() if uri.startswith("sqlite:") else None
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME", "{{ cookiecutter.project_slug }}")
         with FileLock(home / ".mlflow.lock"):  # runs that start together must not both create it
             self.client = MlflowClient(uri)
+            if Path(database).parent != home:  # MLflow also makes the folder with the quoted name
+                with contextlib.suppress(OSError):
+                    Path(database).parent.rmdir()
             found = self.client.get_experiment_by_name(name)
             if found:
                 return found.experiment_id
