@@ -3,6 +3,7 @@
 # make test         what every change must pass; prints the CPU minutes it took
 # make test-full    all tests but the next ones, before an issue is resolved
 # make test-faults  the faults in their full form: every bit, a hundred kills
+# make test-mutants removes the engine's promises one by one: a test must notice each
 # make lint         the style alone
 # Each sets up .venv first if that is still to be done.
 
@@ -12,7 +13,7 @@ BIN := $(CURDIR)/.venv/bin
 # Two workers and one thread each: the tests train small models, which more threads only slow down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-.PHONY: demo check test test-full test-faults lint
+.PHONY: demo check test test-full test-faults test-mutants lint
 
 demo: .venv/ready
 	rm -rf demo
@@ -30,6 +31,9 @@ test-full: .venv/ready
 
 test-faults: .venv/ready
 	$(PYTEST) tests/test_faults.py
+
+test-mutants: .venv/ready
+	$(BIN)/python tests/mutants.py
 
 lint: .venv/ready
 	$(BIN)/ruff check --config pyproject.toml .

@@ -15,6 +15,7 @@ from rendering import render
 from running import (
     FAST,
     PROGRAMS,
+    forks,
     places,
     python,
     read_checkpoint,
@@ -157,6 +158,57 @@ def test_a_checkpoint_with_another_content_is_refused(project, finished, tmp_pat
         assert tensor.equal(weights[name])
 
 
+def test_files_are_flushed_before_they_take_their_place(alone, tmp_path):
+    """And their folder afterwards, so that a power cut leaves the old file or the new one."""
+    events, run_dir = tmp_path / "events.txt", tmp_path / "run"
+    python(alone, PROGRAMS / "watch_files.py", events, *QUICK, "--run-dir", run_dir)
+    lines = events.read_text().splitlines()
+    for name in ("config.json", "metrics.jsonl", "checkpoints/last.pt", "checkpoints/best.pt"):
+        renames = [line for line in lines if line.endswith(f" {run_dir / name}")]
+        assert renames, f"{name} is not renamed"
+        for rename in renames:
+            source = rename.split()[1]
+            position = lines.index(rename)
+            assert f"flush {source}" in lines[:position]
+            assert f"flush {(run_dir / name).parent}" in lines[position:]
+
+
+def test_no_file_executes_code(project, finished, tmp_path):
+    last, evidence = finished / "checkpoints" / "last.pt", tmp_path / "evidence"
+    python(project, PROGRAMS / "write_payload.py", last, evidence)
+    assert str(last) in refuse(project, "--evaluate", last, "--run-dir", tmp_path / "evaluation")
+    _, err = run(project, "--resume", "--run-dir", finished, "--quiet")
+    assert err.startswith(f"warning: {last} is damaged")
+    assert not evidence.exists()
+
+
+@pytest.fixture(scope="module")
+def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with FSDP2, and a run of two processes that saved shards in runs/run."""
+    project = render({"distributed": "fsdp", "logger": "none"}, tmp_path_factory.mktemp("fsdp"))
+    options = [*QUICK, "--sharded-checkpoints", "--run-dir", "runs/run"]
+    run(project, *options, processes=2, torchrun=False)
+    return project
+
+
+@pytest.mark.parametrize("number", [2, pytest.param(200, marks=pytest.mark.faults)])
+def test_no_flipped_bit_of_a_shard_is_silently_wrong(sharded, number):
+    out, _ = python(sharded, PROGRAMS / "flip_shards.py", "runs/run/checkpoints/last.pt", number)
+    assert int(out) >= 3 * number  # of two shards and of their metadata
+
+
+def test_metadata_of_shards_execute_no_code(sharded, tmp_path):
+    copy = tmp_path / "run"
+    shutil.copytree(sharded / "runs" / "run", copy)
+    last, evidence = copy / "checkpoints" / "last.pt", tmp_path / "evidence"
+    name = read_checkpoint(copy)["shards"]["name"]
+    payload = f"cos\nmkdir\n(V{evidence}\ntR."
+    (copy / "checkpoints" / name / ".metadata").write_bytes(payload.encode())
+    assert ".metadata is damaged" in refuse(sharded, "--evaluate", last)
+    _, err = run(sharded, "--resume", "--run-dir", copy, "--quiet")
+    assert ".metadata is damaged" in err and not evidence.exists()
+
+
 # -------------------------------------------------------------------------------------- identity
 
 
@@ -212,7 +264,8 @@ def test_a_closed_terminal_ends_no_training(project, tmp_path, session):
         code += "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
     code += "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
     command = [sys.executable, "-c", code, "main.py", *options]
-    process = subprocess.Popen(command, cwd=project, stdin=slave, stdout=slave, stderr=slave)
+    terminal = {"stdin": slave, "stdout": slave, "stderr": slave}
+    process = subprocess.Popen(command, cwd=project, preexec_fn=default_hangup, **terminal)
     os.close(slave)
     wait_for(run_dir / "metrics.jsonl", process, lines=1)
     os.close(master)
@@ -221,11 +274,17 @@ def test_a_closed_terminal_ends_no_training(project, tmp_path, session):
     assert (run_dir / "summary.md").exists()
 
 
+def default_hangup() -> None:
+    """Let SIGHUP end the process, also if these tests were started by nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def test_a_hangup_of_a_program_without_a_terminal_is_a_stop(project, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     options = [*FAST, "--epochs", "60"]
     run(project, *options, "--run-dir", whole)
-    process = start(project, *options, "--run-dir", parts, stdin=subprocess.DEVNULL)
+    keywords = {"stdin": subprocess.DEVNULL, "preexec_fn": default_hangup}
+    process = start(project, *options, "--run-dir", parts, **keywords)
     wait_for(parts / "metrics.jsonl", process, lines=1)
     process.send_signal(signal.SIGHUP)
     process.communicate()
@@ -346,6 +405,36 @@ def test_a_link_to_a_checkpoint(project, finished, tmp_path):
 
 
 # -------------------------------------------------------------------------------- the end of a job
+
+
+def test_a_signal_at_one_rank_stops_all(project, tmp_path):
+    """At the same step: the run is saved, and resumes exactly."""
+    options = [*FAST, "--epochs", "3"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(project, *options, "--run-dir", whole, processes=2, torchrun=False)
+    command = [PROGRAMS / "interrupt.py", "SIGTERM", 20, 1, *options, "--run-dir", parts]
+    children = []
+    for number, place in enumerate(places(2)):
+        out = tmp_path / f"{number}.txt"
+        children.append(forks().start(project, *command, out=out, **place))
+    codes = [forks().wait(child)[0] for child in children]
+    assert codes == [128 + signal.SIGTERM] * 2, (tmp_path / "0.txt").read_text()
+    assert 20 <= read_checkpoint(parts)["step"] <= 22
+    run(project, "--resume", "--run-dir", parts, "--quiet", processes=2, torchrun=False)
+    assert same_weights(whole, parts) and records(whole) == records(parts)
+
+
+def test_dropout_continues_after_a_stop(tmp_path):
+    """Its masks come from the random state in the checkpoint."""
+    answers = {"task": "language_modeling", **ALONE}
+    project = render(answers, tmp_path)
+    options = ["--device", "cpu", "--quiet", "--dropout", "0.5", "--epochs", "1"]
+    options += ["--steps-per-epoch", "6", "--context", "32", "--log-every", "1"]
+    run(project, *options, "--run-dir", "whole")
+    command = [PROGRAMS / "interrupt.py", "SIGTERM", 3, 0, *options, "--run-dir", "parts"]
+    python(project, *command, code=128 + signal.SIGTERM)
+    run(project, "--resume", "--run-dir", "parts", "--quiet")
+    assert same_weights(project / "whole", project / "parts")
 
 
 @pytest.mark.faults

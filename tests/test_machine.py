@@ -52,6 +52,8 @@ def test_doctor(project):
     assert rows["cpu, fp32"] == rows["cpu, bf16"] == "works"
     assert rows["cpu, fp16"].startswith("not used: ")
     assert rows["gloo, torchrun"] == "2 processes work"
+    assert "GiB free" in rows["/dev/shm"] and "at most" in rows["open files"]
+    assert "with locks" in rows["runs/"] and rows["C++ compiler"]
     assert ("cuda:0, fp16" in rows) == torch.cuda.is_available()
     assert sorted(project.rglob("*.json")) == before and not (project / "runs").exists()
 

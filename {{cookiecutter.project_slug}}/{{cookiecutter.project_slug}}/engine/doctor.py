@@ -8,9 +8,7 @@ Each is tried. torchrun starts this module for the process groups.
 # {% endif %}
 
 import argparse
-# {% if cookiecutter.distributed != "none" %}
 import os
-# {% endif %}
 import platform
 import re
 import shutil
@@ -79,6 +77,9 @@ def examine() -> Iterator[tuple[str, Finding]]:
     else:
         yield "nccl, torchrun", ("no GPU", True)
     # {% endif %}
+    yield "/dev/shm", attempt(describe_shared_memory)
+    yield "open files", attempt(describe_open_files)
+    yield "C++ compiler", attempt(describe_compiler)
     yield "runs/", attempt(write_to_disk)
 
 
@@ -86,7 +87,7 @@ def attempt(function: Callable[..., str | None], *args: Any) -> Finding:
     """Return what `function` finds, or why it fails."""
     try:
         return function(*args) or "works", True
-    except UserError as error:  # what this project does on no machine
+    except UserError as error:  # a combination that no machine has, such as fp16 on a CPU
         return f"not used: {error}", True
     except Exception as error:
         return first_line(error), False
@@ -151,14 +152,48 @@ def add_up(backend: str) -> None:
 
 
 # {% endif %}
+def describe_shared_memory() -> str:
+    """Return the free shared memory, through which DataLoader workers send batches on Linux."""
+    folder = Path("/dev/shm")
+    if not folder.exists():
+        return "not on this system"
+    return f"{shutil.disk_usage(folder).free / 2**30:.2f} GiB free"
+
+
+def describe_open_files() -> str:
+    """Return how many files a process may open at once."""
+    try:
+        import resource
+    except ImportError:  # on Windows
+        return "not limited on this system"
+    return f"at most {resource.getrlimit(resource.RLIMIT_NOFILE)[0]:,}"
+
+
+def describe_compiler() -> str:
+    """Return the compiler that --compile uses on a CPU."""
+    for name in (os.environ.get("CXX", ""), "g++", "clang++", "c++", "cl"):
+        path = shutil.which(name) if name else None
+        if path:
+            return path
+    return "none, --compile needs one"
+
+
 def write_to_disk() -> str:
-    """Write to the disk of runs/, and return its free space."""
+    """Write to the disk of runs/, lock a file there, and return the free space."""
+    from filelock import FileLock
+
     folder = Path("runs")
     if not folder.exists():
         folder = Path()
-    with tempfile.TemporaryFile(dir=folder) as file:
-        file.write(bytes(2**20))
-    return f"writable, {shutil.disk_usage(folder).free / 2**30:.1f} GiB free"
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        Path(temporary, "file").write_bytes(bytes(2**20))
+        locks = "with locks"
+        try:
+            with FileLock(Path(temporary, "lock"), timeout=0):
+                pass
+        except (NotImplementedError, OSError):
+            locks = "without locks: start no two runs in one directory"
+    return f"writable, {locks}, {shutil.disk_usage(folder).free / 2**30:.1f} GiB free"
 # {% if cookiecutter.distributed != "none" %}
 
 
