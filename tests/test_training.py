@@ -180,8 +180,10 @@ def test_a_full_disk_ends_with_one_line(tmp_path):
 
 def test_a_figure_that_cannot_be_written_is_a_warning(tmp_path):
     project = render({"logger": "none"}, tmp_path)
-    (project / "run" / "predictions.png").mkdir(parents=True)
-    _, err = run(project, *FAST, "--quick", "--run-dir", "run")
+    run(project, *FAST, "--quick", "--run-dir", "run")
+    (project / "run" / "predictions.png").unlink()
+    (project / "run" / "predictions.png").mkdir()
+    _, err = run(project, "--resume", "--run-dir", "run", "--quiet")
     lines = err.splitlines()
     assert lines and all(line.startswith("warning: no figures: ") for line in lines), err
     assert "Is a directory" in lines[-1]

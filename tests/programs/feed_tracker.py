@@ -15,6 +15,8 @@ from my_project.engine import background
 
 
 class PrintingTracker:
+    variables = "PRINTING_"
+
     def __init__(self, run_dir: Path, options: dict[str, Any], run_id: str):
         self.resumes = sys.argv[2] == "resumes"
         self.run_id = run_id
@@ -29,8 +31,8 @@ class PrintingTracker:
     def log_figure(self, step: int, name: str, image: Any) -> None:
         self.show("figure", step, name, image.shape, str(image.dtype), image.min().item())
 
-    def log_summary(self, metrics: dict[str, float], files: list[Path]) -> None:
-        self.show("summary", metrics, [path.name for path in files])
+    def log_summary(self, step: int, metrics: dict[str, float], files: list[Path]) -> None:
+        self.show("summary", step, metrics, [path.name for path in files])
 
     def finish(self) -> None:
         self.show("finish")

@@ -456,14 +456,16 @@ AnyLoader = Loader | StreamLoader
 def check_batch_size(args: Namespace, parts: int) -> None:
     """Raise UserError if a batch cannot be divided into `parts` of equal size."""
     if args.batch_size % parts:
+        # {% if cookiecutter.distributed == "none" %}
         raise UserError(
-            # {% if cookiecutter.distributed == "none" %}
             f"--batch-size {args.batch_size} must be a multiple of --grad-accum {parts}"
-            # {% else %}
+        )
+        # {% else %}
+        raise UserError(
             f"--batch-size {args.batch_size} must be a multiple of {parts}: "
             "the number of processes x --grad-accum"
-            # {% endif %}
         )
+        # {% endif %}
 # {% if own.workers %}
 
 

@@ -17,8 +17,7 @@ REMEDIES = {
     "MPS backend out of memory": "Try a smaller --batch-size, or --grad-accum",
     "DefaultCPUAllocator: can't allocate memory": "Try a smaller --batch-size, or --grad-accum",
     # {% if own.workers %}
-    "unable to allocate shared memory": "give /dev/shm more room (docker: --shm-size=2g), or try "
-    "--workers 0",
+    "unable to allocate shared memory": "enlarge /dev/shm (docker: --shm-size), or --workers 0",
     "is killed by signal: Killed": "it may have needed too much memory: try fewer --workers",
     "Too many open files": "try fewer --workers, or raise the limit: ulimit -n 4096",
     # {% endif %}
