@@ -283,8 +283,8 @@ def render(folder: str) -> Path:
     """Render a project with default answers, and return its folder."""
     from cookiecutter.main import cookiecutter
 
-    project = cookiecutter(str(TEMPLATE), no_input=True, default_config=True, output_dir=folder)
-    return Path(project)
+    settings = {"no_input": True, "default_config": True, "accept_hooks": False}  # quietly
+    return Path(cookiecutter(str(TEMPLATE), output_dir=folder, **settings))
 
 
 def main() -> None:
