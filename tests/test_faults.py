@@ -237,6 +237,22 @@ def test_other_classes_are_an_error(alone, tmp_path):
         assert read_records(tmp_path / str(number))[-1]["test/accuracy"] == accuracy
 
 
+def test_other_samples_are_an_error(alone, tmp_path):
+    """An image more, and other images are tested."""
+    folder = make_images(tmp_path / "images", "cat", "dog")
+    run_dir = tmp_path / "run"
+    run(alone, *IMAGES, "--quiet", "--data-dir", folder, "--run-dir", run_dir)
+    for name in ("cat", "dog"):
+        shutil.copy(folder / name / "0.png", folder / name / "new.png")
+    resume = ["--resume", "--run-dir", run_dir, "--epochs", "3", "--quiet"]
+    before = "and were train 64, val 8, test 8 when the run was started"
+    assert f"the samples are train 66, val 8, test 8, {before}" in refuse(alone, *resume)
+    _, err = run(alone, "--evaluate", run_dir / "checkpoints" / "best.pt", "--quiet")
+    assert err.startswith("warning: the samples are train 66, and were train 64")
+    _, err = run(alone, *resume, "--other-data")
+    assert err == ""
+
+
 # --------------------------------------------------------------------- terminals, threads, callers
 
 

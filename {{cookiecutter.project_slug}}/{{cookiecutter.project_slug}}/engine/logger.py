@@ -110,6 +110,11 @@ class Logger:
         if isinstance(train_loader, Loader):
             self.samples_per_step = train_loader.samples / train_loader.batches_per_pass
         self.facts = self.find_facts(state, train_loader, *loaders)
+        # {% if cookiecutter.distributed == "none" %}
+        self.check_samples()
+        # {% else %}
+        self.runtime.processes.run_on_rank0(self.check_samples)
+        # {% endif %}
         for name, fact in self.facts.items():
             self.print(f"{name:<12}{fact}")
         resumed = f", resumed {self.position(state)}" if state.step else ""
@@ -156,6 +161,30 @@ class Logger:
         if self.args.evaluate:
             facts["weights"] = str(self.args.evaluate)
         return facts
+
+    def check_samples(self) -> None:
+        """Compare the number of samples with that of the run that is resumed or evaluated.
+
+        If data are split here, other samples are tested after one was added. Raises UserError if a
+        run to resume had another number, unless --other-data allows it.
+        """
+        run_dir = self.run_dir
+        if self.args.evaluate:
+            run_dir = self.args.evaluate.resolve().parent.parent
+        try:
+            known = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["data"]
+        except (OSError, ValueError, KeyError, TypeError):  # not a run, or one without a start
+            return
+        before = str(known).partition("samples: ")[2]
+        now = self.facts["data"].partition("samples: ")[2]
+        if self.args.evaluate:  # --quick shortens the other splits
+            before, now = before.partition(", val")[0], now.partition(", val")[0]
+        if before == now or self.args.other_data:
+            return
+        text = f"the samples are {now}, and were {before} when the run was started"
+        if self.args.resume:
+            raise UserError(f"{text}; --other-data continues all the same")
+        self.warn(f"{text}; some that are tested may have been trained on")
 
     def open_records(self, state: Any) -> list[Record]:
         """Drop the records of a resumed run that come after its state; return the others."""
