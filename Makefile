@@ -4,6 +4,7 @@
 # make test-full    all tests but the next ones, before an issue is resolved
 # make test-faults  the faults in their full form: every bit, a hundred kills
 # make test-mutants removes the engine's promises one by one: a test must notice each
+# make test-bounds  the lowest allowed versions, in a virtual environment of their own
 # make lint         the style alone
 # Each sets up .venv first if that is still to be done.
 
@@ -13,7 +14,7 @@ BIN := $(CURDIR)/.venv/bin
 # Two workers and one thread each: the tests train small models, which more threads only slow down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-.PHONY: demo check test test-full test-faults test-mutants lint
+.PHONY: demo check test test-full test-faults test-mutants test-bounds lint
 
 demo: .venv/ready
 	rm -rf demo
@@ -34,6 +35,9 @@ test-faults: .venv/ready
 
 test-mutants: .venv/ready
 	$(BIN)/python tests/mutants.py
+
+test-bounds: .venv/ready
+	$(BIN)/python tests/bounds.py
 
 lint: .venv/ready
 	$(BIN)/ruff check --config pyproject.toml .

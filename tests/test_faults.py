@@ -425,7 +425,7 @@ def test_a_link_to_a_checkpoint(project, finished, tmp_path):
 
 def test_a_signal_at_one_rank_stops_all(project, tmp_path):
     """At the same step: the run is saved, and resumes exactly."""
-    options = [*FAST, "--epochs", "3"]
+    options = [*FAST, "--epochs", "3", "--dist-timeout", "20"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(project, *options, "--run-dir", whole, processes=2, torchrun=False)
     command = [PROGRAMS / "interrupt.py", "SIGTERM", 20, 1, *options, "--run-dir", parts]
