@@ -140,7 +140,7 @@ def test_resume_takes_the_newest_run_or_starts_one(project, tmp_path):
 def test_two_runs_cannot_share_a_directory(project, tmp_path):
     process = start(project, *FAST, "--epochs", "100000", "--run-dir", tmp_path)
     wait_for(tmp_path / "metrics.jsonl", process)
-    _, err = run(project, *FAST, "--run-dir", tmp_path, "--resume", code=2)
+    _, err = run(project, *FAST, "--run-dir", tmp_path, "--resume", "--epochs", "1", code=2)
     assert "in use" in err and len(err.strip().splitlines()) == 1
     process.kill()
     process.communicate()
