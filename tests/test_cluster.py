@@ -152,11 +152,17 @@ def test_a_hung_rank_ends_the_job(project):
 
 def test_killed_torchrun_leaves_no_orphan(project):
     folder = project / "runs" / "orphans"
-    process = start(project, *OPTIONS, "--run-dir", folder, processes=2)
+    options = [*OPTIONS, "--epochs", 10**6]  # they do not end by themselves
+    process = start(project, *options, "--run-dir", folder, processes=2)
     wait_for(folder / "checkpoints" / "last.pt", process)
     ranks = find_children(process.pid)
     process.kill()
-    assert are_gone(ranks)
+    try:
+        assert are_gone(ranks)
+    finally:
+        for rank in ranks:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(rank, signal.SIGKILL)
     process.communicate()
 
 
