@@ -220,7 +220,7 @@ def test_compare_skips_what_is_damaged(default_project, runs):
     ("arguments", "message"),
     [
         (["."], "no run directory"),
-        (["runs/*"], "no run directory"),
+        (["runs/*"], "does not exist"),
         ([], "RUN"),
         (["first", "--sort", "test/nonsense"], "test/accuracy, test/loss"),
         (["first", "--output", "nowhere/curves.png"], "cannot draw"),

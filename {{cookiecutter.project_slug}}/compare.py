@@ -66,8 +66,8 @@ def read_runs(paths: list[Path]) -> tuple[list[Run], list[str]]:
     paths = expand_patterns(paths)
     run_dirs = [path for path in paths if (path / "config.json").exists()]  # no other folders
     runs = []
-    problems = []
-    for run_dir in run_dirs or paths:
+    problems = [f"{path} does not exist" for path in paths if not path.exists()]
+    for run_dir in run_dirs or filter(Path.exists, paths):
         try:
             runs.append(Run(run_dir))
         except (AttributeError, KeyError, OSError, RecursionError, TypeError, ValueError) as error:

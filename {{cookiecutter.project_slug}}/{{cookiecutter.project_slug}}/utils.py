@@ -105,7 +105,7 @@ def add_training_options(parser: ArgumentParser) -> None:
     add("--grad-clip", type=number(float), default={{ own.clip }}, help=help)
     help = "decay of the exponential moving average of the weights; 0: no average"
     add("--ema", type=number(float, below=1), default=0.0, help=help)
-    help = "validation metric that chooses the best epoch"
+    help = "validation metric that chooses the best epoch: loss, or a metric of the task"
     add("--monitor", default="{{ own.monitor }}", help=help)
     help = "epochs without a better one before early stopping; 0: never stop early"
     add("--patience", type=number(int), default=0, help=help)
@@ -147,7 +147,7 @@ def add_run_options(parser: ArgumentParser) -> None:
     add("--resume", action=switch, default=False, help=help)
     help = "test the weights of a checkpoint, without training"
     add("--evaluate", type=Path, metavar="CHECKPOINT", help=help)
-    help = "use a checkpoint although its data had other classes, or another normalization"
+    help = "use a checkpoint although the data differ from those that it was trained on"
     add("--other-data", action=switch, default=False, help=help)
     help = "take the options from the config.json of another run"
     add("--config", type=Path, metavar="JSON", help=help)

@@ -161,7 +161,7 @@ def describe_shared_memory() -> str:
 
 
 def describe_open_files() -> str:
-    """Return how many files a process may open at once."""
+    """Return how many files may be open at once."""
     try:
         import resource
     except ImportError:  # on Windows

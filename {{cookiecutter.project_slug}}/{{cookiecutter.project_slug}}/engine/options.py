@@ -261,6 +261,11 @@ def config_of_checkpoint(parser: ArgumentParser, checkpoint: Path) -> Path:
     """Return the config.json of the run directory of `checkpoint`, two folders up."""
     if not checkpoint.exists():
         parser.error(f"--evaluate: {checkpoint} does not exist")
+    if checkpoint.is_dir():
+        parser.error(
+            f"--evaluate: {checkpoint} is a folder; give a checkpoint, such as "
+            "RUN/checkpoints/best.pt"
+        )
     path = checkpoint.resolve().parent.parent / "config.json"
     if not path.exists():
         parser.error(
