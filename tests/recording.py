@@ -46,6 +46,7 @@ def play(command: str, folder: Path) -> str:
         "TERM": "xterm-256color",
         "CUDA_VISIBLE_DEVICES": "",  # the same words on every machine
     }
+    environment.pop("COLUMNS", None)  # the terminal knows its width
     process = subprocess.Popen(
         ["sh", "-c", command], cwd=folder, env=environment, stdin=slave, stdout=slave, stderr=slave
     )
