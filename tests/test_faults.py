@@ -227,9 +227,11 @@ def test_other_classes_are_an_error(alone, tmp_path):
     run_dir = tmp_path / "run"
     run(alone, *IMAGES, "--quiet", "--data-dir", same, "--run-dir", run_dir)
     evaluate = ["--evaluate", run_dir / "checkpoints" / "best.pt", "--quiet"]
+    config = (run_dir / "config.json").read_text()
     line = refuse(alone, *evaluate, "--data-dir", renamed)
     assert "classes is a_dog, cat, and was cat, dog in training" in line
     assert "classes" in refuse(alone, "--resume", "--run-dir", run_dir, "--data-dir", renamed)
+    assert (run_dir / "config.json").read_text() == config
     shutil.move(same, tmp_path / "moved")
     for number, (folder, accuracy) in enumerate([(tmp_path / "moved", 1), (renamed, 0)]):
         options = ["--data-dir", folder, "--other-data", "--run-dir", tmp_path / str(number)]
@@ -391,6 +393,16 @@ def test_the_first_step_after_more_epochs_has_the_new_rate(alone, tmp_path):
         rates.append([record["step/lr"] for record in found if record["event"] == "step"])
     half = len(rates[0]) // 2
     assert rates[1][half:] == rates[0][half:] and rates[1][:half] != rates[0][:half]
+
+
+def test_a_resume_that_is_refused_leaves_the_options(project, finished):
+    before = list_files(finished)
+    assert "2 epochs are done" in refuse(
+        project, "--resume", "--run-dir", finished, "--epochs", "1"
+    )
+    assert list_files(finished) == before
+    run(project, "--resume", "--run-dir", finished, "--log-every", "7")
+    assert '"log_every": 7' in (finished / "config.json").read_text()
 
 
 def test_home_in_paths(alone, tmp_path):

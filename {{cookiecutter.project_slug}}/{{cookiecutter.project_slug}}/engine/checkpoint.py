@@ -198,6 +198,8 @@ class Checkpoint:
             raise UserError(
                 f"no checkpoint in {self.folder} is whole; start anew with another --run-dir"
             )
+        if saved["epoch"] > self.args.epochs:
+            raise UserError(f"--epochs {self.args.epochs}: {saved['epoch']} epochs are done")
         self.check_data(saved, state)
         with explain_mismatch(path):
             set_state_dict(state, saved)

@@ -43,6 +43,7 @@ from .report import (
     get_train_label,
     read_records,
 )
+from .run_dir import write_options
 from .runtime import Runtime
 from .scalars import Scalar, stack
 from .terminal import say
@@ -123,6 +124,7 @@ class Logger:
         if self.runtime.processes.rank != 0:
             return
         # {% endif %}
+        write_options(self.run_dir / "config.json", self.args)
         facts = {**self.facts, "higher_is_better": self.higher_is_better}
         text = json.dumps(facts, indent=2, ensure_ascii=False)
         write_text(self.run_dir / "run.json", text + "\n")

@@ -36,13 +36,15 @@ def create_run_dir(args: Namespace, resources: contextlib.ExitStack) -> Path:
             check_owner(run_dir, args.resume)
         run_dir, created = make_folder(args)
         lock(run_dir, resources)
-        if not (run_dir / "config.json").exists():
+        new = not (run_dir / "config.json").exists()
+        if new:
             resources.callback(remove_failed_start, run_dir, created)
         if not args.evaluate:  # an evaluation is a run directory without checkpoints
             (run_dir / "checkpoints").mkdir(exist_ok=True)
         for folder in (run_dir, run_dir / "checkpoints"):
             remove_partial_files(folder)
-        write_options(run_dir / "config.json", args)
+        if new:  # a resume that is refused leaves the options as they were
+            write_options(run_dir / "config.json", args)
     except OSError as error:
         path = error.filename or run_dir or "runs"
         reason = error.strerror or error
