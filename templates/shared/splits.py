@@ -1,10 +1,149 @@
-"""Division of a data set into splits, the same for every --seed."""
+"""Splits of a data set: found by their names, or divided in the same way for every --seed."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .errors import UserError
+from .listing import list_folder
+
+ALIASES = {
+    "train": {"train", "training"},
+    "val": {"val", "valid", "validation", "dev"},
+    "test": {"test", "testing"},
+}
+# What may stand behind a split's name: train2017, test_images, training_set, train-00000-of-00002.
+ENDING = re.compile(r"([-_ .]*(\d+|of|images?|imgs?|data|files|texts|set|split))+")
+SHARD = re.compile(r".+[-_.]\d+([-_]of[-_]\d+)?")  # one of several files
+NO_VAL = "there is no validation split: a tenth of the training split validates"
+NO_TEST = "there is no test split: the validation split is tested, too"
+
+
+# ------------------------------------------------------------------------ splits by their names
+
+
+def find_splits(
+    folder: Path, suffixes: Collection[str] | None = None
+) -> tuple[dict[str, list[Path]], list[str]]:
+    """Return the folders in a folder that are "train", "val" and "test", and notes; often none.
+
+    With `suffixes`, in lower case, files with one of them are splits as well, also in several parts
+    such as train-0.csv and train-1.csv. Names are compared without case: train or training; val,
+    valid, validation or dev; test or testing; then a number, or a word such as images or set. "val"
+    or "test" may be missing, which is a note. Raises UserError that lists what was found if it is
+    anything else.
+    """
+    found: dict[str, list[Path]] = {}
+    others = []
+    for path in list_folder(folder):
+        stem = path.name.lower()
+        if path.is_file():
+            stem, _, suffix = stem.partition(".")
+            if suffixes is None or f".{suffix}" not in suffixes:
+                continue
+        split = get_split(stem)
+        if split:
+            found.setdefault(split, []).append(path)
+        else:
+            others.append(path)
+    if not found:
+        return {}, []
+    check_splits(folder, found, others)
+    notes = []
+    if others:
+        notes.append(f"left out beside the splits: {join_names(others)}")
+    if "val" not in found:
+        notes.append(NO_VAL)
+    if "test" not in found:
+        notes.append(NO_TEST)
+    return found, notes
+
+
+def get_split(stem: str) -> str:
+    """Return the split of a name without suffix, in lower case, or an empty string."""
+    for split, aliases in ALIASES.items():
+        for alias in aliases:
+            rest = stem.removeprefix(alias)
+            if stem == alias or (rest != stem and ENDING.fullmatch(rest)):
+                return split
+    return ""
+
+
+def check_splits(folder: Path, found: dict[str, list[Path]], others: list[Path]) -> None:
+    """Raise UserError if a split is there twice, or one that is needed is missing."""
+    names = join_names([*chain(*found.values()), *others])
+    for split, paths in found.items():
+        stems = [path.name.partition(".")[0] for path in paths if path.is_file()]
+        if len(paths) > 1 and sum(bool(SHARD.fullmatch(stem)) for stem in stems) < len(paths):
+            raise UserError(f"{folder} has more than one {split} split; it holds {names}")
+    if "train" not in found or len(found) == 1:
+        raise UserError(
+            f"{folder} has the split {' and '.join(found)} alone; it holds {names}: "
+            "train and one of val and test are needed, or none of these names"
+        )
+    for path in others:
+        for alias in sorted(set().union(*ALIASES.values())):
+            if re.match(f"{alias}[^a-z]", path.name.lower()):
+                raise UserError(f"{folder}: is {path.name} a split? It holds {names}")
+
+
+def join_names(paths: list[Path]) -> str:
+    """Return the names of paths for a message, the first ten of them."""
+    names = sorted(path.name for path in paths)
+    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+
+
+# ------------------------------------------------------------------------------ division of samples
+
+
+def divide(
+    keys: Tensor, val: float, test: float, strata: Sequence[Any] | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the indices of a training, validation and test split, in ascending order.
+
+    `keys` are hashes of the samples, int64 (samples,): a sample stays in its split if others are
+    added or taken away, but for the few at a border. Samples with the same key (copies, or the rows
+    of one group) stay together. `val` and `test` are shares of the samples, and of each of the
+    `strata`, the classes for instance; every stratum has at least one sample in each split if it
+    has as many keys as splits.
+    """
+    names = [""] * len(keys) if strata is None else list(map(str, strata))
+    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+    stratum = torch.tensor([numbers[name] for name in names], dtype=torch.int64)
+    order = keys.argsort(stable=True)
+    order = order[stratum[order].argsort(stable=True)]
+    parts: tuple[list[Tensor], ...] = ([], [], [])
+    for indices in order.split(stratum.bincount(minlength=len(numbers)).tolist()):
+        for part, chosen in zip(parts, cut(indices, keys[indices], val, test), strict=True):
+            part.append(chosen)
+    train, validation, rest = (torch.cat(part).sort().values for part in parts)
+    return train, validation, rest
+
+
+def cut(indices: Tensor, keys: Tensor, val: float, test: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Cut samples in the order of their keys into train, val and test, between unlike keys."""
+    borders = keys.diff().nonzero().flatten() + 1  # where another key begins
+    needed = int(val > 0) + int(test > 0)
+    if len(borders) < needed:
+        return indices, indices[:0], indices[:0]
+    end_val = 0
+    if val:
+        possible = borders[: len(borders) + 1 - needed]
+        end_val = nearest(possible, val * len(keys))
+    end_test = end_val
+    if test:
+        end_test = nearest(borders[borders > end_val], end_val + test * len(keys))
+    return indices[end_test:], indices[:end_val], indices[end_val:end_test]
+
+
+def nearest(values: Tensor, wanted: float) -> int:
+    """Return the value that is nearest to the wanted one."""
+    return int(values[(values - wanted).abs().argmin()])
 
 
 def split_indices(samples: int, val: float, test: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,13 +1,20 @@
 """What a checkpoint means: the data that it was trained on, beside the shapes of its weights."""
 
+from argparse import Namespace
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 
 from .errors import UserError
+from .files import replacing
 
 LONGEST = 60  # characters of a value in a message
+REPORTED = {"notes", "class_counts"}  # what `info` tells about the files, and no model depends on
 
 
 def check_data(saved: dict[str, Any], info: dict[str, Any], other_data: bool) -> None:
@@ -16,7 +23,7 @@ def check_data(saved: dict[str, Any], info: dict[str, Any], other_data: bool) ->
     Other classes, another order of them or another normalization would give wrong results without
     another sign. Raises UserError that names the first difference, unless `other_data` allows it.
     """
-    for name in sorted(saved.keys() | info.keys()):
+    for name in sorted((saved.keys() | info.keys()) - REPORTED):
         if name not in saved or name not in info or not is_same(saved[name], info[name]):
             if other_data:
                 continue
@@ -54,3 +61,61 @@ def shorten(value: Any) -> str:
         value = ", ".join(map(str, value))
     text = str(value)
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+# ----------------------------------------------------------------------------------- the samples
+
+
+def hash_names(names: Iterable[str]) -> Tensor:
+    """Return a key of 8 bytes for each name: int64 (names,)."""
+    keys = []
+    for name in names:
+        digest = blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+        keys.append(int.from_bytes(digest, "little", signed=True))
+    return torch.tensor(keys, dtype=torch.int64)
+
+
+def get_keys(dataset: Any) -> Tensor | None:
+    """Return the keys of the samples of a data set that has `names` or `keys`: int64 (samples,)."""
+    names = getattr(dataset, "names", None)
+    return getattr(dataset, "keys", None) if names is None else hash_names(names)
+
+
+def write_samples(folder: Path, dataset: Any) -> None:
+    """Write the sorted keys of the training samples to train_samples.npy beside the checkpoints."""
+    keys = get_keys(dataset)
+    if keys is not None:
+        with replacing(folder / "train_samples.npy") as temporary, temporary.open("wb") as file:
+            numpy.save(file, keys.sort().values.numpy())
+
+
+def check_samples(args: Namespace, folder: Path, train: Any, test: Any) -> bool:
+    """Compare the samples with those that the checkpoints in a folder were trained on.
+
+    Returns whether both are known. Raises UserError if a test sample was trained on, or if other
+    samples than before would be trained on, unless --other-data allows it.
+    """
+    keys, test_keys = get_keys(train), get_keys(test)
+    try:
+        known = torch.from_numpy(numpy.load(folder / "train_samples.npy"))
+    except (OSError, ValueError, EOFError):  # another data set, or not there
+        return False
+    if keys is None or test_keys is None:
+        return False
+    if args.other_data:
+        return True
+    leaked = torch.isin(test_keys, known) & ~torch.isin(test_keys, keys)
+    for index in leaked.nonzero().flatten().tolist()[:1]:
+        name = test.names[index] if hasattr(test, "names") else f"number {index}"
+        raise UserError(
+            f"test sample {name} was trained on, one of {int(leaked.sum()):,} such samples of "
+            f"{len(leaked):,}; --other-data uses them all the same"
+        )
+    added = int((~torch.isin(keys, known)).sum())
+    missing = int((~torch.isin(known, keys)).sum())
+    if args.resume and (added or missing):
+        raise UserError(
+            f"the training split has {added:,} new samples and lacks {missing:,} of those that it "
+            "had when the run was started; --other-data continues all the same"
+        )
+    return True

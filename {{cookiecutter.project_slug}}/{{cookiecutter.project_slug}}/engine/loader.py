@@ -48,7 +48,8 @@ class InMemory(Dataset):
     its device; `noise` is uniform in [0, 1), (batch, noise_columns). It depends on the seed and the
     step alone, so that a resumed run augments alike. `transform(sample)` changes one sample at a
     time, as the transforms of torchvision.transforms.v2 do, and `collate_fn(samples)` makes a batch
-    of samples, which may come from lists of tensors of different lengths; either is slower.
+    of samples, which may come from lists of tensors of different lengths; either is slower. `keys`,
+    a hash of each sample, int64 (samples,), let a checkpoint know what it was trained on.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class InMemory(Dataset):
         noise_columns: int = 8,
         transform: Callable[[Any], Any] | None = None,
         collate_fn: Callable[[list[Any]], Any] = default_collate,
+        keys: Tensor | None = None,
     ):
         self.tensors = tensors
         self.info = info or {}
@@ -66,6 +68,7 @@ class InMemory(Dataset):
         self.noise_columns = noise_columns
         self.transform = transform
         self.collate_fn = collate_fn
+        self.keys = keys
 
     def __len__(self) -> int:
         return len(self.tensors[0])

@@ -28,6 +28,7 @@ from .background import BackgroundTracker
 # {% endif %}
 from .errors import UserError
 from .files import replacing, write_text
+from .identity import check_samples, write_samples
 from .loader import Loader, StreamLoader
 # {% if cookiecutter.logger != "none" %}
 from .options import to_save
@@ -112,12 +113,15 @@ class Logger:
             self.samples_per_step = train_loader.samples / train_loader.batches_per_pass
         self.facts = self.find_facts(state, train_loader, *loaders)
         # {% if cookiecutter.distributed == "none" %}
-        self.check_samples()
+        self.check_samples(train_loader, loaders[-1])
         # {% else %}
-        self.runtime.processes.run_on_rank0(self.check_samples)
+        self.runtime.processes.run_on_rank0(self.check_samples, train_loader, loaders[-1])
         # {% endif %}
         for name, fact in self.facts.items():
             self.print(f"{name:<12}{fact}")
+        notes = train_loader.info.get("notes", [])
+        for note in notes:
+            self.print(f"{'note':<12}{note}")
         resumed = f", resumed {self.position(state)}" if state.step else ""
         self.print(f"{'run':<12}{self.run_dir}{resumed}")
         # {% if cookiecutter.distributed != "none" %}
@@ -125,7 +129,10 @@ class Logger:
             return
         # {% endif %}
         write_options(self.run_dir / "config.json", self.args)
-        facts = {**self.facts, "higher_is_better": self.higher_is_better}
+        if not self.args.evaluate:
+            write_samples(self.run_dir / "checkpoints", train_loader.dataset)
+        facts = {**self.facts, "notes": notes, "higher_is_better": self.higher_is_better}
+        facts["class_counts"] = train_loader.info.get("class_counts", {})
         text = json.dumps(facts, indent=2, ensure_ascii=False)
         write_text(self.run_dir / "run.json", text + "\n")
         records = self.open_records(state)
@@ -162,17 +169,25 @@ class Logger:
         }
         if self.args.evaluate:
             facts["weights"] = str(self.args.evaluate)
+        counts = loaders[0].info.get("class_counts", {}).get("train")
+        if counts:
+            largest = max(counts, key=counts.__getitem__)
+            share = counts[largest] / sum(counts.values())
+            facts["classes"] = f"{len(counts)}, the largest {largest} with {share:.1%} of train"
         return facts
 
-    def check_samples(self) -> None:
-        """Compare the number of samples with that of the run that is resumed or evaluated.
+    def check_samples(self, train_loader: Any, test_loader: Any) -> None:
+        """Compare the samples with those of the run that is resumed or evaluated.
 
-        If data are split here, other samples are tested after one was added. Raises UserError if a
-        run to resume had another number, unless --other-data allows it.
+        Data without keys are compared by their number. Raises UserError if a run to resume had
+        others, or if a test sample was trained on, unless --other-data allows it.
         """
         run_dir = self.run_dir
         if self.args.evaluate:
             run_dir = self.args.evaluate.resolve().parent.parent
+        datasets = train_loader.dataset, test_loader.dataset
+        if check_samples(self.args, run_dir / "checkpoints", *datasets):
+            return
         try:
             known = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["data"]
         except (OSError, ValueError, KeyError, TypeError):  # not a run, or one without a start

@@ -19,8 +19,9 @@ from .terminal import say
 # What a run has made before its first record, and what a killed one has left half written.
 FIRST_FILES = re.compile(
     r"\.lock|(config|run)\.json|metrics\.jsonl|tracker_\w+\.txt|events\.out\.tfevents\..+"
+    r"|train_samples\.npy"
 )
-PARTIAL = re.compile(r"[\w-]+\.(json|jsonl|md|png|pt|txt)\.tmp\.\d+")
+PARTIAL = re.compile(r"[\w-]+\.(json|jsonl|md|npy|png|pt|txt)\.tmp\.\d+")
 # Errors of a file system without locks.
 NO_LOCKS = {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
@@ -129,7 +130,7 @@ def remove_failed_start(run_dir: Path, created: list[Path]) -> None:
         records = run_dir / "metrics.jsonl"
         if (records.exists() and records.stat().st_size) or any(run_dir.glob("checkpoints/*.pt")):
             return
-        for path in run_dir.iterdir():
+        for path in [*run_dir.iterdir(), *run_dir.glob("checkpoints/*")]:
             if FIRST_FILES.fullmatch(path.name):
                 path.unlink()
         shutil.rmtree(run_dir / "tracker", ignore_errors=True)
