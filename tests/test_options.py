@@ -389,11 +389,11 @@ def test_limits_of_numbers(capsys):
         ('{"verbose": -1}', "--verbose: -1 is too small, at least 0 is needed"),
         ('{"out": 3}', "--out: 3 is not a Path"),
         ('{"name": {}}', "--name: {} is not a text"),
-        ('{"mixup": 0.2}', "'mixup' is not an option that can be saved; remove it there"),
-        ('{"resume": true}', "'resume' is not an option that can be saved; remove it there"),
-        ('{"run_dir": "x"}', "'run_dir' is not an option that can be saved; remove it there"),
-        ('{"config": "x"}', "'config' is not an option that can be saved; remove it there"),
-        ('{"help": true}', "'help' is not an option that can be saved; remove it there"),
+        ('{"mixup": 0.2}', "'mixup' is no option here; remove it there"),
+        ('{"resume": true}', "'resume' counts for one command alone; remove it there"),
+        ('{"run_dir": "x"}', "'run_dir' counts for one command alone; remove it there"),
+        ('{"config": "x"}', "'config' counts for one command alone; remove it there"),
+        ('{"help": true}', "'help' is no option here; remove it there"),
     ],
 )
 def test_saved_options_that_are_refused(folder, capsys, saved, message):

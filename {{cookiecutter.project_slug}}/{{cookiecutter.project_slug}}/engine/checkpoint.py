@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from .distributed import get_state_dict, set_state_dict, set_weights
 from .errors import UserError
 from .files import explain_write, replacing
-from .identity import check_data
+from .identity import check_data, check_model
 from .logger import Logger
 from .runtime import Runtime
 # {% if cookiecutter.distributed == "fsdp" %}
@@ -246,8 +246,10 @@ class Checkpoint:
             set_weights(state.ema_model, saved)
 
     def check_data(self, saved: dict[str, Any], state: Any) -> None:
-        """Raise UserError if a checkpoint was trained on data that mean something else."""
-        check_data(saved["model_config"]["info"], state.model_config["info"], self.args.other_data)
+        """Raise UserError if a checkpoint has another model, or data that mean something else."""
+        saved, config = saved["model_config"], state.model_config
+        check_data(saved["info"], config["info"], self.args.other_data)
+        check_model(saved, config)
 
 
 def refresh_lr(state: Any) -> None:

@@ -14,24 +14,44 @@ from .errors import UserError
 from .files import replacing
 
 LONGEST = 60  # characters of a value in a message
+CODES = {"vocabulary", "tokenizer"}  # what gives the numbers in the model's input their meaning
 REPORTED = {"notes", "class_counts"}  # what `info` tells about the files, and no model depends on
+
+
+def check_model(saved: dict[str, Any], config: dict[str, Any]) -> None:
+    """Raise UserError if a checkpoint is of another model than `config`, or of another size."""
+    if saved["name"] != config["name"]:
+        raise UserError(f"the checkpoint is of --model {saved['name']}, not of {config['name']}")
+    difference = find_difference(saved["arguments"], config["arguments"])
+    if difference:
+        name, before, now = difference
+        raise UserError(f"the checkpoint's model has {name} {before}, this run's {now}")
 
 
 def check_data(saved: dict[str, Any], info: dict[str, Any], other_data: bool) -> None:
     """Compare the `info` of a checkpoint's data with that of the data here.
 
     Other classes, another order of them or another normalization would give wrong results without
-    another sign. Raises UserError that names the first difference, unless `other_data` allows it.
+    another sign. Raises UserError that names the first difference, unless `other_data` allows it,
+    which cannot make sense of another vocabulary.
     """
-    for name in sorted((saved.keys() | info.keys()) - REPORTED):
-        if name not in saved or name not in info or not is_same(saved[name], info[name]):
-            if other_data:
-                continue
-            raise UserError(
-                f"these data are not those of the checkpoint: {name} is "
-                f"{shorten(info.get(name))}, and was {shorten(saved.get(name))} in training; "
-                "--other-data uses them all the same"
-            )
+    difference = find_difference(saved, info)
+    if difference and (difference[0] in CODES or not other_data):
+        name, before, now = difference
+        remedy = "" if name in CODES else "; --other-data uses them all the same"
+        raise UserError(
+            f"these data are not those of the checkpoint: {name} is {now}, and was {before} "
+            f"in training{remedy}"
+        )
+
+
+def find_difference(saved: dict[str, Any], here: dict[str, Any]) -> tuple[str, str, str] | None:
+    """Return the name of a value that differs, and both in short; those of CODES come first."""
+    names = (saved.keys() | here.keys()) - REPORTED
+    for name in sorted(names, key=lambda name: (name not in CODES, name)):
+        if name not in saved or name not in here or not is_same(saved[name], here[name]):
+            return name, shorten(saved.get(name)), shorten(here.get(name))
+    return None
 
 
 def is_same(one: Any, other: Any) -> bool:

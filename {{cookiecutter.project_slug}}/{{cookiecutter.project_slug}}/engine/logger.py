@@ -123,6 +123,8 @@ class Logger:
         for note in notes:
             self.print(f"{'note':<12}{note}")
         resumed = f", resumed {self.position(state)}" if state.step else ""
+        if self.args.resume and not state.step:
+            resumed = ", new: there is no checkpoint to resume"
         self.print(f"{'run':<12}{self.run_dir}{resumed}")
         # {% if cookiecutter.distributed != "none" %}
         if self.runtime.processes.rank != 0:
@@ -235,6 +237,8 @@ class Logger:
             if isinstance(value, tuple):
                 self.pending.append((state.step, name, value))
             elif isinstance(value, Tensor):
+                if value.dim():
+                    raise ValueError(f"{name!r} must be a scalar, it is {tuple(value.shape)}")
                 self.pending.append((state.step, name, (value.detach(), 1.0)))
             else:
                 self.numbers[name] = float(value)

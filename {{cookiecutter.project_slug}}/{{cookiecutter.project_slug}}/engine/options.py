@@ -283,6 +283,10 @@ def read_config(parser: ArgumentParser, path: Path) -> dict[str, Any]:
         saved = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         parser.error(f"cannot read {path}: {error.strerror}")
+    except UnicodeDecodeError:
+        parser.error(
+            f"cannot read the options in {path}: it is not UTF-8; give the config.json of a run"
+        )
     except (ValueError, RecursionError) as error:
         parser.error(f"cannot read the options in {path}: {error}")
     if not isinstance(saved, dict):
@@ -321,7 +325,8 @@ def check_names(
             known.add(action.dest)
     for name in sorted(saved.keys() - (known - NOT_SAVED)):
         if not ignore:
-            parser.error(f"{path}: {name!r} is not an option that can be saved; remove it there")
+            why = "counts for one command alone" if name in known else "is no option here"
+            parser.error(f"{path}: {name!r} {why}; remove it there")
         print(f"warning: {path}: {name!r} is not an option, it is ignored", file=sys.stderr)
         del saved[name]
 

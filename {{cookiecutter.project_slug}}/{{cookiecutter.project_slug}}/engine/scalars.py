@@ -13,15 +13,18 @@ def get_scalars(output: dict[str, Any], samples: int) -> dict[str, Scalar]:
     """Return the mean and the weight of each scalar that an objective has returned, detached.
 
     The weight is the output's "weight", or else the number of samples; a scalar that is a mean over
-    another number is a pair `(value, weight)`. Tensors for the metrics are left out.
+    another number is a pair `(value, weight)`. Tensors for the metrics are left out. Raises
+    ValueError if a tensor has dimensions.
     """
     weight = output.get("weight", samples)
     scalars: dict[str, Scalar] = {}
     for name, value in output.items():
-        if isinstance(value, tuple):
-            scalars[name] = (value[0].detach(), value[1])
-        elif name not in ("weight", "predictions", "targets"):
-            scalars[name] = (value.detach(), weight)
+        if name in ("weight", "predictions", "targets"):
+            continue
+        mean, over = value if isinstance(value, tuple) else (value, weight)
+        if mean.dim():
+            raise ValueError(f"{name!r} must be a scalar, its shape is {tuple(mean.shape)}")
+        scalars[name] = (mean.detach(), over)
     return scalars
 
 
