@@ -164,7 +164,7 @@ def test_other_meanings_of_a_checkpoint(engine):
     with pytest.raises(error, match="classes is dog, cat, and was cat, dog in training; --other"):
         identity.check_data(saved, renamed, False)
     identity.check_data(saved, renamed, True)
-    with pytest.raises(error, match="vocabulary is a, c, and was a, b in training$"):
+    with pytest.raises(error, match=r"vocabulary is a, c, and was a, b in training$"):
         identity.check_data(saved, {**renamed, "vocabulary": ["a", "c"]}, True)
 
 

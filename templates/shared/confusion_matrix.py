@@ -3,7 +3,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .engine.report import new_figure
+from .engine.report import new_figure, plain
 
 
 # {% endif %}
@@ -23,7 +23,7 @@ def draw_confusion(counts: Tensor, classes: list[str], split: str) -> Any:
     axes.set(xlabel="predicted class", ylabel="true class")
     if len(classes) > 25:
         return figure
-    names = [name if len(name) <= 20 else f"{name[:19]}…" for name in classes]
+    names = [plain(name, longest=20) for name in classes]
     axes.set_xticks(range(len(classes)), names)
     axes.set_yticks(range(len(classes)), names)
     if max(len(name) for name in names) > 3:  # too long to stand side by side

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from .engine.loader import Loader
-from .engine.report import new_figure
+from .engine.report import new_figure, plain
 from .engine.runtime import Runtime
 
 

@@ -7,14 +7,16 @@ All processes call the logger; rank 0 alone writes and prints.
 """
 # {% endif %}
 
+import contextlib
 import json
 import math
 import shlex
 import sys
 import time
 import traceback
+import warnings
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -377,42 +379,50 @@ class Logger:
         if not due:
             return
         started_at = time.perf_counter()
-        figures: dict[str, Any] = {}
-        try:
-            if self.records:
-                figures["curves"] = draw_curves(
-                    self.records,
-                    self.args.monitor,
-                    self.higher_is_better,
-                    get_train_label(self.args),
-                )
-            figures.update(make_figures(self.runtime, model, loader, metrics))
-            self.save_figures(state, figures)
-        except Exception as error:  # no reason to end a run
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            self.warn(f"no figures: {error!r} in {Path(where.filename).name}, line {where.lineno}")
+        if self.records:
+            with self.warn_of_failure("curves"):
+                label = get_train_label(self.args)
+                curves = draw_curves(self.records, self.args.monitor, self.higher_is_better, label)
+                self.save_figure(state, "curves", curves)
+        with self.warn_of_failure("figures"):
+            for name, figure in make_figures(self.runtime, model, loader, metrics).items():
+                self.save_figure(state, name, figure)
         self.next_drawing_seconds = time.perf_counter() - started_at
         self.drawing_seconds += self.next_drawing_seconds
 
-    def save_figures(self, state: Any, figures: dict[str, Any]) -> None:
-        """Write figures as PNG and texts as TXT."""
+    @contextlib.contextmanager
+    def warn_of_failure(self, what: str) -> Iterator[None]:
+        """Turn an exception while figures are drawn, which ends no run, into a warning."""
+        try:
+            with warnings.catch_warnings():  # a font without some letters of a name
+                warnings.filterwarnings("ignore", "Glyph .* missing from font")
+                yield
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            reason = " ".join(repr(error).split())
+            place = f"{Path(where.filename).name}, line {where.lineno}"
+            self.warn(f"no {what}: {reason} in {place}")
+
+    def save_figure(self, state: Any, name: str, figure: Any) -> None:
+        """Write a figure as PNG, or a text as TXT."""
         # {% if cookiecutter.distributed != "none" %}
         if self.runtime.processes.rank != 0:
             return
         # {% endif %}
-        for name, figure in figures.items():
-            path = self.run_dir / (f"{name}.txt" if isinstance(figure, str) else f"{name}.png")
-            with replacing(path) as temporary:
-                if isinstance(figure, str):
-                    temporary.write_text(figure, encoding="utf-8")
-                else:
-                    figure.savefig(temporary, dpi=150, format="png")
-            # {% if cookiecutter.logger != "none" %}
-            if path.suffix == ".png":
-                self.tracker.log_figure(state.step, name, path)
-            # {% endif %}
-            if path.name not in self.figures:
-                self.figures.append(path.name)
+        path = self.run_dir / (f"{name}.txt" if isinstance(figure, str) else f"{name}.png")
+        with self.warn_of_failure(path.name), replacing(path) as temporary:
+            if isinstance(figure, str):
+                temporary.write_text(figure, encoding="utf-8")
+            else:
+                figure.savefig(temporary, dpi=150, format="png")
+        if not path.is_file():
+            return
+        # {% if cookiecutter.logger != "none" %}
+        if path.suffix == ".png":
+            self.tracker.log_figure(state.step, name, path)
+        # {% endif %}
+        if path.name not in self.figures:
+            self.figures.append(path.name)
 
     def log_stop(self, state: Any) -> None:
         """Say where a stop signal has ended the run, and how to continue it."""

@@ -44,6 +44,12 @@ def new_figure(
     return figure, figure.subplots(rows, columns, squeeze=False, subplot_kw=subplot_kw, **grid)
 
 
+def plain(name: str, longest: int = 40) -> str:
+    """Return a name for a figure as it is: cut if it is long, and no formula between two $."""
+    text = name if len(name) <= longest else f"{name[: longest - 1]}…"
+    return text.replace("$", r"\$")
+
+
 # -------------------------------------------------------------------------------- training curves
 
 
@@ -94,6 +100,7 @@ def draw_runs(runs: list[tuple[str, list[Record], str]]) -> Figure:
             color = colors(number % colors.N)
             dotted = {"linestyle": ":", "linewidth": 1, "marker": ""}
             plot_metric(axes, epochs, f"train/{name}", color=color, **dotted)
+            label = "\n".join(plain(line, 80) for line in label.split("\n"))
             plot_metric(axes, epochs, f"val/{name}", color=color, label=label)
         finish_axes(axes, name)
     handles, labels = grid[0][0].get_legend_handles_labels()
@@ -130,7 +137,8 @@ def finish_axes(axes: Axes, name: str) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.set(title="learning rate" if name == "lr" else name.replace("_", " "), xlabel="epoch")
+    title = "learning rate" if name == "lr" else plain(name.replace("_", " "))
+    axes.set(title=title, xlabel="epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(alpha=0.3)
 
