@@ -388,6 +388,7 @@ def test_limits_of_numbers(capsys):
         ('{"freeze": "yes"}', "--freeze: 'yes' is not a possible value"),
         ('{"verbose": -1}', "--verbose: -1 is too small, at least 0 is needed"),
         ('{"out": 3}', "--out: 3 is not a Path"),
+        ('{"out": ""}', "--out: a path is needed, not ''"),
         ('{"name": {}}', "--name: {} is not a text"),
         ('{"mixup": 0.2}', "'mixup' is no option here; remove it there"),
         ('{"resume": true}', "'resume' counts for one command alone; remove it there"),
@@ -484,8 +485,8 @@ def test_evaluate_by_a_relative_name_or_a_link(folder, monkeypatch, capsys):
 @pytest.mark.parametrize("name", ["", ".", "/", "\udcff", "a" * 5000])
 def test_run_directories_that_are_refused(capsys, name):
     for resume in ([], ["--resume"]):
-        if resume or len(name) < 5000:  # without --resume, the directory is made later
-            refused(capsys, "--run-dir", name, *resume)
+        line = refused(capsys, "--run-dir", name, *resume)
+        assert line.startswith("--run-dir") and len(line) < 200
 
 
 def test_help_shows_the_defaults(capsys):

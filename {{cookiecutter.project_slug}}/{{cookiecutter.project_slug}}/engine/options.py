@@ -7,10 +7,12 @@ choices of its option. A typed option takes precedence over the saved one.
 """
 
 import argparse
+import errno
 import json
 import math
+import os
 import sys
-from argparse import Action, ArgumentParser, ArgumentTypeError, Namespace
+from argparse import Action, ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NoReturn
@@ -53,6 +55,25 @@ class Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         message = message.removeprefix("argument ")
         self.exit(2, f"error: {message}; python {self.prog} --help shows all options\n")
+
+    def _get_value(self, action: Action, arg_string: str) -> Any:
+        if action.type is Path:
+            try:
+                check_path(arg_string)
+            except ArgumentTypeError as error:
+                raise ArgumentError(action, str(error)) from None
+        return super()._get_value(action, arg_string)
+
+
+def check_path(text: str) -> None:
+    """Raise ArgumentTypeError if `text` cannot be a path; an empty one would be this folder."""
+    if not text:
+        raise ArgumentTypeError("a path is needed, not ''")
+    try:
+        os.stat(text)
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ArgumentTypeError(f"{text[:40]}...: {error.strerror}") from None
 
 
 class number:  # in lower case like int and float, as it is used like them: type=number(int, 1)
@@ -414,6 +435,8 @@ def convert(action: Action, text: str) -> Any:
     """
     if not callable(action.type):
         return text
+    if action.type is Path:
+        check_path(text)
     try:
         value = action.type(text)
     except Exception as error:  # a type of one's own may raise anything
