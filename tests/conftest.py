@@ -2,9 +2,11 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from faults_table import Report, Row, draw_table, replace_table
 from rendering import RAW_PROJECT, ROOT, Project, all_answers, render
 from running import end_forks
 
@@ -12,6 +14,8 @@ try:
     import resource
 except ImportError:  # Windows
     resource = None
+
+FAULTS = ROOT / "docs" / "faults.md"
 
 collect_ignore = ["programs"]  # among them are the tests of a task that is added to a copy
 
@@ -56,6 +60,23 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> list[Project]:
     return projects
 
 
+@pytest.fixture
+def report_faults(record_property: Callable[[str, object], None]) -> Report:
+    """Add a row to the table of injected faults; fail if one was lost, wrong or hung."""
+
+    def report(
+        kind: str, injected: int, lost: int = 0, wrong: int = 0, hung: int = 0, note: str = ""
+    ) -> None:
+        record_property("faults", Row(kind, injected, lost, wrong, hung, note))
+        assert injected and not (lost or wrong or hung), (kind, injected, lost, wrong, hung)
+
+    return report
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--table", action="store_true", help=f"write the table of faults to {FAULTS}")
+
+
 def cpu_minutes() -> float:
     """Return the CPU time of this process and of those it has waited for, xdist's workers too."""
     seconds = 0.0
@@ -72,10 +93,21 @@ def pytest_sessionfinish() -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show the tables that tests recorded, also those of tests that passed, and the CPU minutes."""
+    reports = []
     for outcome in ("passed", "failed"):
         for report in terminalreporter.stats.get(outcome, []):
-            for name, value in report.user_properties if report.when == "call" else ():
-                if name == "table":
-                    terminalreporter.write_line(f"\n{value}")
+            if getattr(report, "when", None) == "call":
+                reports.append(report)
+    rows = []
+    for report in sorted(reports, key=lambda report: report.location[:2]):
+        for name, value in report.user_properties:
+            if name == "table":
+                terminalreporter.write_line(f"\n{value}")
+            if name == "faults":
+                rows.append(Row(*value))
+    if rows:
+        terminalreporter.write_line("\n" + draw_table(rows))
+    if terminalreporter.config.getoption("table"):
+        replace_table(FAULTS, "faults", draw_table(rows))
     if resource:
         terminalreporter.write_line(f"\n{cpu_minutes():.1f} CPU minutes")
