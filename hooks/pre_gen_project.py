@@ -4,6 +4,7 @@ import json
 import os
 import re
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 # Read as data: whatever an answer contains, none of it becomes code.
 ANSWERS = json.loads({{"%r" | format(cookiecutter | jsonify)}})
@@ -73,8 +74,23 @@ def find_slug_problem(slug):
     return None
 
 
+def find_version_problem():
+    """Return one sentence if cookiecutter is too old to know the template's settings, or None."""
+    try:
+        found = version("cookiecutter")
+    except PackageNotFoundError:  # something else runs this hook
+        return None
+    if [int(part) for part in re.findall(r"\d+", found)[:2]] < [2, 2]:
+        command = "pip install --upgrade cookiecutter"
+        return f"this template needs cookiecutter 2.2 or newer: {command} (found {found})"
+    return None
+
+
 def find_problem():
     """Return one sentence about the first wrong answer, or None."""
+    problem = find_version_problem()
+    if problem:
+        return problem
     for name in FREE_TEXT:
         answer = ANSWERS[name]
         if not isinstance(answer, str) or UNPRINTABLE.search(answer):
@@ -88,11 +104,11 @@ def find_problem():
     for name, choices in template.items():  # an old file of answers may hold others
         if isinstance(choices, list) and ANSWERS[name] not in choices:
             return f"{name} must be one of {', '.join(choices)}, not {ANSWERS[name]!r}"
-    version, replayed = template.get("_version"), ANSWERS["_version"]
-    if version not in (None, replayed):
+    newest, replayed = template.get("_version"), ANSWERS["_version"]
+    if newest not in (None, replayed):
         return (
             f"the replayed answers are those of version {replayed} of the template, and this is "
-            f"version {version}; answer anew, or replay a project's .cookiecutter.json"
+            f"version {newest}; answer anew, or replay a project's .cookiecutter.json"
         )
     return None
 
