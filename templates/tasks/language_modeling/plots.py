@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .datasets import decode
 from .engine.loader import Loader
 from .engine.report import new_figure
 from .engine.runtime import Runtime
+from .engine.tokenizer import decode
 
 VISIBLE = str.maketrans({"\n": "↵", "\t": "→", "\r": "←"})
 PROMPT = 16  # tokens of the data that the model continues

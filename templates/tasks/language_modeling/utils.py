@@ -26,8 +26,10 @@ def add_task_options(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("task").add_argument
     add("--model", choices=MODELS, default="gpt", help="model to train")
     add("--dataset", choices=DATASETS, default="asyncio", help="data set to train on")
-    help = "text file of --dataset text, or directory of text files"
+    help = "data of --dataset text: a text file, or a directory of text files or splits"
     add("--data-dir", type=Path, default="data", help=help)
+    help = "what a token is: bytes, or bpe, parts of words that are learned from the training text"
+    add("--tokenizer", choices=("bytes", "bpe"), default="bytes", help=help)
     help = "number of tokens in a window, the most that the model sees at once"
     add("--context", type=number(int, 2), default=64, help=help)
     help = "number of features of a token, a multiple of 32 (the size of an attention head)"
@@ -73,16 +75,17 @@ def get_objective(args: Namespace) -> Objective:
 
 
 def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> Metrics:
-    """Return the metrics of an evaluation: perplexity per token, and bits per character."""
+    """Return the metrics of an evaluation: perplexity per token, bits per character and byte."""
     from torchmetrics import MetricCollection
     from torchmetrics.text import Perplexity
 
-    from .engine.metrics import BitsPerCharacter
+    from .engine.metrics import BitsPerByte, BitsPerCharacter
 
     metrics = MetricCollection(
         {
             "perplexity": Perplexity(),
             "bits_per_character": BitsPerCharacter(info["vocabulary"]),
+            "bits_per_byte": BitsPerByte(info["vocabulary"]),
         }
     )
     # For sums over very many tokens; an Apple GPU has no float64.
