@@ -21,7 +21,7 @@ from my_project.utils import parse_arguments
 folder, steps = Path(sys.argv[1]), int(sys.argv[2])
 losses: list[float] = []
 first_pass: dict[str, Any] = {}
-log_step, batch_indices = Logger.log_step, Loader.batch_indices
+log_step, get_order = Logger.log_step, Loader.get_order
 
 
 def observed_log_step(logger: Logger, state: Any, **scalars: Any) -> None:
@@ -38,17 +38,18 @@ def observed_log_step(logger: Logger, state: Any, **scalars: Any) -> None:
         sys.exit(0)
 
 
-def observed_batch_indices(loader: Loader, pass_number: int) -> list[torch.Tensor]:
+def observed_order(loader: Loader, pass_number: int) -> torch.Tensor:
     """Keep the samples that this process meets in the first pass."""
-    indices = batch_indices(loader, pass_number)
+    order = get_order(loader, pass_number)
     if loader.split == "train" and pass_number == 0:
-        first_pass["samples"] = torch.cat(indices).tolist()
+        batches = [loader.take_batch(order, step) for step in range(loader.batches_per_pass)]
+        first_pass["samples"] = torch.cat(batches).tolist()
         first_pass["of"] = len(loader.dataset)
-    return indices
+    return order
 
 
 Logger.log_step = observed_log_step
-Loader.batch_indices = observed_batch_indices
+Loader.get_order = observed_order
 args = parse_arguments(sys.argv[3:])
 with start(args) as runtime:
     main(args, runtime)

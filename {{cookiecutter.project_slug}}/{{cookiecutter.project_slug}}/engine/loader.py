@@ -200,10 +200,8 @@ class Loader:
         for step in steps:
             if pass_number != step // self.batches_per_pass:
                 pass_number = step // self.batches_per_pass
-                indices = self.batch_indices(pass_number)
-                sizes = [len(chosen) for chosen in indices]
-                indices = list(torch.cat(indices).to(storage).split(sizes))
-            chosen = indices[step % self.batches_per_pass]
+                order = self.get_order(pass_number).to(storage)
+            chosen = self.take_batch(order, step % self.batches_per_pass)
             batch = tuple(
                 tensor.index_select(0, chosen).to(device, non_blocking=True)
                 for tensor in self.tensors
@@ -243,25 +241,29 @@ class Loader:
         for step in steps:
             if pass_number != step // self.batches_per_pass:
                 pass_number = step // self.batches_per_pass
-                indices = self.batch_indices(pass_number)
+                order = self.get_order(pass_number)
                 generator = self.generator(pass_number, step=-2)  # of no batch
                 seeds = torch.randint(2**62, (len(self.dataset),), generator=generator)
-            chosen = indices[step % self.batches_per_pass]
+            chosen = self.take_batch(order, step % self.batches_per_pass)
             yield list(zip(chosen.tolist(), seeds[chosen].tolist(), strict=True))
 
-    def batch_indices(self, pass_number: int) -> list[Tensor]:
-        """Return the indices of the samples of each batch of one pass over the data."""
-        if self.split == "train":
-            generator = self.generator(pass_number, step=-1)  # of no batch
-            order = torch.randperm(self.samples, generator=generator)
-        else:
-            order = torch.arange(self.samples)
+    def get_order(self, pass_number: int) -> Tensor:
+        """Return the indices of all samples in the order of one pass over the data."""
+        if self.split != "train":
+            return torch.arange(self.samples)
+        generator = self.generator(pass_number, step=-1)  # of no batch
+        return torch.randperm(self.samples, generator=generator)
+
+    def take_batch(self, order: Tensor, position: int) -> Tensor:
+        """Return the indices of one of the batches, of nearly equal sizes, of a pass in `order`."""
+        size, larger = divmod(self.samples, self.batches_per_pass)
+        start = position * size + min(position, larger)
         # {% if cookiecutter.distributed == "none" %}
-        return list(order.tensor_split(self.batches_per_pass))
+        return order[start : start + self.whole_batch_size(position)]
         # {% else %}
-        batches = order.tensor_split(self.batches_per_pass)
-        rank, world_size = self.runtime.processes.rank, self.runtime.processes.world_size
-        return [batch.tensor_split(world_size)[rank] for batch in batches]
+        batch = order[start : start + self.whole_batch_size(position)]
+        processes = self.runtime.processes
+        return batch.tensor_split(processes.world_size)[processes.rank]
         # {% endif %}
 
     def generator(self, pass_number: int, step: int) -> torch.Generator:
@@ -297,8 +299,9 @@ class Loader:
 
     def sample_batch(self, number: int) -> Any:
         """Return up to `number` samples from all over the data set as one batch."""
-        indices = torch.linspace(0, len(self.dataset) - 1, min(number, len(self.dataset)))
-        samples = [self.dataset[index] for index in indices.long().tolist()]
+        last = len(self.dataset) - 1
+        indices = torch.linspace(0, last, min(number, last + 1)).long().clamp(max=last)  # rounded
+        samples = [self.dataset[index] for index in indices.tolist()]
         collate = getattr(self.dataset, "collate_fn", default_collate)
         return to_device(collate(samples), self.runtime.device)
 
