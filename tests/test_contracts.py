@@ -322,7 +322,7 @@ def test_an_exception_of_ones_own_keeps_its_traceback(alone, tmp_path):
     package = alone / "my_project"
     copy = Path(shutil.copytree(alone, tmp_path / "my_project"))
     path = copy / package.name / "utils.py"
-    append(path, "def get_objective(_args):\n    return lambda model, batch: batch['images']")
+    append(path, "def get_objective(*_):\n    return lambda model, batch: batch['images']")
     _, err = run(copy, *FAST, "--quick", code=1)
     assert err.startswith("Traceback") and err.splitlines()[-1].startswith("TypeError: ")
     assert 'utils.py", line ' in err

@@ -490,17 +490,3 @@ def test_figures_as_pdf(tmp_path):
     for name in ("curves", "predictions", "confusion_matrix"):
         assert (project / "runs" / "x" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
         assert (project / "runs" / "x" / f"{name}.png").exists()
-
-
-def test_class_weights(tmp_path):
-    """Their mean over the training samples is 1, and they change the loss."""
-    project = cook("Class weights from the data set", tmp_path)
-    run(project, *FAST, "--quick", "--run-dir", "runs/x")
-    info = read_checkpoint(project / "runs" / "x")["model_config"]["info"]
-    counts = 1 / info["class_weights"]
-    assert counts.mean().item() == pytest.approx(1)
-    plain = render({"distributed": "none", "logger": "none"}, tmp_path / "plain")
-    run(plain, *FAST, "--quick", "--run-dir", "runs/x")
-    losses = step_losses(project / "runs" / "x")
-    assert losses != step_losses(plain / "runs" / "x")
-    assert losses == pytest.approx(step_losses(plain / "runs" / "x"), rel=0.05)

@@ -29,7 +29,7 @@ def main(args: Namespace, runtime: Runtime) -> None:
     """Train on the training split, keep the weights that validate best, and test those once."""
     run_dir = get_run_dir(args, runtime)
     train_loader, val_loader, test_loader = get_loaders(args, runtime)
-    objective = get_objective(args)
+    objective = get_objective(args, train_loader.info)
     metrics = get_metrics(args, runtime, train_loader.info)
     state = get_train_state(args, runtime, train_loader)
     checkpoint = get_checkpoint(args, runtime, run_dir)

@@ -1,4 +1,5 @@
 # {% set labelled = cookiecutter.task in ("image_classification", "image_generation") %}
+# {% set normalized = cookiecutter.task in ("image_classification", "semantic_segmentation") %}
 # {% if labelled %}
 """Image data sets: digits, torchvision's, and folders of images."""
 # {% else %}
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 # {% endif %}
 
-# {% if labelled %}
+# {% if labelled or normalized %}
 import torch
 # {% endif %}
 from PIL import Image, ImageOps
@@ -26,13 +27,21 @@ from .errors import UserError
 # {% if labelled %}
 from .splits import split_indices, split_list
 # {% endif %}
-
 # {% if labelled %}
+
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
 Images = tuple[Tensor, Tensor]  # bytes (samples, channels, height, width), labels (samples,)
-
 # {% endif %}
+# {% if normalized %}
+
+IMAGENET = {  # what models that were trained on ImageNet expect
+    "channels": 3,
+    "mean": torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1),
+    "std": torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1),
+}
+# {% endif %}
+
 
 def read_image(path: Path) -> Image.Image:
     """Return an image in RGB, turned as its EXIF data say.

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 
-def get_objective(_args: Any) -> Callable[..., dict[str, Any]]:
+def get_objective(*_: Any) -> Callable[..., dict[str, Any]]:
     """Return a function that fails as torch does."""
 
     def objective(*_: Any) -> dict[str, Any]:

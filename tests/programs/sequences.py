@@ -119,7 +119,7 @@ def get_model_arguments(_args: Any, info: dict[str, Any]) -> dict[str, Any]:
     return {"tokens": info["tokens"]}
 
 
-def get_objective(_args: Any) -> Any:
+def get_objective(_args: Any, _info: dict[str, Any]) -> Any:
     """Return cross entropy as a mean over tokens, and the accuracy behind even tokens."""
 
     def objective(model: nn.Module, batch: dict[str, Tensor]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def test_the_model_fits_one_batch() -> None:
     args = parse_arguments(["--device", "cpu", "--quick"])
     with start(args) as runtime:
         loader, _, _ = get_loaders(args, runtime)
-        state, objective = get_train_state(args, runtime, loader), get_objective(args)
+        state, objective = get_train_state(args, runtime, loader), get_objective(args, loader.info)
         batch = next(iter(loader))
         losses = []
         for _ in range(60):
@@ -113,7 +113,7 @@ def test_evaluation_does_not_depend_on_the_batch_size() -> None:
             _, loader, _ = get_loaders(args, runtime)
             state = get_train_state(args, runtime, loader)
             metrics = get_metrics(args, runtime, loader.info)
-            objective = get_objective(args)
+            objective = get_objective(args, loader.info)
             results.append(evaluate(runtime, state.model, loader, objective, metrics))
     assert results[0] == pytest.approx(results[1], rel=1e-4, nan_ok=True)
 

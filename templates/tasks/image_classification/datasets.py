@@ -14,7 +14,8 @@ from torch.nn import functional as F
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
-from .engine.images import Images, find_image_splits, load_digits, load_torchvision, read_image
+from .engine.classes import count_classes
+from .engine.images import IMAGENET, find_image_splits, load_digits, load_torchvision, read_image
 from .engine.loader import InMemory
 
 Splits = tuple[Any, Any, Any]  # train, val, test; `info` of each describes the images
@@ -37,30 +38,28 @@ def augment(batch: tuple[Tensor, ...], noise: Tensor, *, flip: bool) -> tuple[Te
     return images, labels
 
 
-def normalize(splits: Any, classes: list[str]) -> tuple[list[Images], dict[str, Any]]:
-    """Return splits with images normalized by those of the first split, and what describes them."""
+def in_memory(args: Namespace, splits: Any, classes: list[str], flip: bool = False) -> Splits:
+    """Return splits whose images, bytes, are normalized by those of the training split."""
     images = splits[0][0].float() / 255
     std, mean = torch.std_mean(images, dim=(0, 2, 3), keepdim=True)
     info: dict[str, Any] = {"classes": classes, "mean": mean[0], "std": std[0]}
     info["channels"], info["image_size"] = images.shape[1:3]
-    return [((images / 255 - mean) / std, labels) for images, labels in splits], info
+    info["class_counts"] = {"train": count_classes(splits[0][1], classes)}
+    train, val, test = [((images / 255 - mean) / std, labels) for images, labels in splits]
+    augmented = partial(augment, flip=flip) if args.augment else None
+    train_set = InMemory(*train, info=info, augment=augmented)
+    return train_set, InMemory(*val, info=info), InMemory(*test, info=info)
 
 
 def digits(args: Namespace) -> Splits:
     """Return 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, split 3:1:1."""
-    (train, val, test), info = normalize(load_digits(), classes=list("0123456789"))
-    augmented = partial(augment, flip=False) if args.augment else None
-    train_set = InMemory(*train, info=info, augment=augmented)
-    return train_set, InMemory(*val, info=info), InMemory(*test, info=info)
+    return in_memory(args, load_digits(), list("0123456789"))
 
 
 def torchvision_dataset(dataset: Callable[..., Any], args: Namespace, flip: bool = False) -> Splits:
     """Return one of torchvision's data sets; a tenth of its training images validates."""
     splits, classes = load_torchvision(args, dataset)
-    (train, val, test), info = normalize(splits, classes)
-    augmented = partial(augment, flip=flip) if args.augment else None
-    train_set = InMemory(*train, info=info, augment=augmented)
-    return train_set, InMemory(*val, info=info), InMemory(*test, info=info)
+    return in_memory(args, splits, classes, flip)
 
 
 class ImageFiles(Dataset):
@@ -83,19 +82,11 @@ def image_folder(args: Namespace) -> Splits:
     """Return own images: --data-dir holds SPLIT/CLASS/*, or CLASS/* to split 8:1:1."""
     splits, classes = find_image_splits(args.data_dir, least_classes=2)
     size = args.image_size
-    mean = torch.tensor([0.485, 0.456, 0.406])  # of ImageNet
-    std = torch.tensor([0.229, 0.224, 0.225])
-    info = {
-        "classes": classes,
-        "channels": 3,
-        "image_size": size,
-        "mean": mean.view(3, 1, 1),
-        "std": std.view(3, 1, 1),
-    }
+    info = {**IMAGENET, "classes": classes, "image_size": size}
     to_tensor = [
         v2.ToImage(),
         v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(mean.tolist(), std.tolist()),
+        v2.Normalize(info["mean"].flatten().tolist(), info["std"].flatten().tolist()),
     ]
     plain = v2.Compose([v2.Resize(size * 8 // 7), v2.CenterCrop(size), *to_tensor])
     augmented = plain

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -31,13 +32,41 @@ def test_metrics_agree_with_a_count_by_hand() -> None:
     logits = 4 * torch.nn.functional.one_hot(torch.tensor([3, 1, 4, 0, 0, 9, 0]), 10).float()
     batch = torch.zeros(7, 1, 8, 8), labels
     with start(args) as runtime:
-        metrics = get_metrics(args, runtime, {"classes": list("0123456789")})
-        output = get_objective(args)(Constant(logits).eval(), batch)
+        info = {"classes": list("0123456789")}
+        metrics = get_metrics(args, runtime, info)
+        output = get_objective(args, info)(Constant(logits).eval(), batch)
         for part in (slice(0, 4), slice(4, 7)):  # in two uneven batches
             metrics.update(output["predictions"][part], output["targets"][part])
         values = metrics.compute()
     assert values["accuracy"].item() == pytest.approx(4 / 7)
     assert values["confusion_matrix"][1].tolist() == [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]
+    found = [1, 2 / 3, 0, 1, 1, 0]  # F1 of 3, 1, 2, 4, 9 and 5; of 0, which is predicted alone: 0
+    assert values["macro_f1"].item() == pytest.approx(sum(found) / 7)
+
+
+def test_balanced_classes_weigh_alike() -> None:
+    labels = torch.tensor([0, 0, 0, 1])
+    logits = torch.tensor([[2.0, 0.0], [2.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    info: dict[str, Any] = {"classes": ["often", "rare"]}
+    info["class_counts"] = {"train": {"often": 3, "rare": 1}}
+    options = ["--class-weights", "balanced", "--label-smoothing", "0"]
+    objective = get_objective(parse_arguments(options), info)
+    loss = objective(Constant(logits).train(), (torch.zeros(4, 1, 8, 8), labels))["loss"]
+    each = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    assert loss.item() == pytest.approx(((each[:3].mean() + each[3]) / 2).item())
+    plain = get_objective(parse_arguments(["--label-smoothing", "0"]), info)
+    loss = plain(Constant(logits).train(), (torch.zeros(4, 1, 8, 8), labels))["loss"]
+    assert loss.item() == pytest.approx(each.mean().item())
+    info["class_counts"]["train"]["rare"] = 0
+    with pytest.raises(UserError, match="no training sample of 'rare'"):
+        get_objective(parse_arguments(options), info)
+
+
+def test_digits_count_their_classes() -> None:
+    train = DATASETS["digits"](parse_arguments([]))[0]
+    counts = train.info["class_counts"]["train"]
+    assert list(counts) == train.info["classes"]
+    assert list(counts.values()) == train.tensors[1].bincount().tolist()
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .datasets import DATASETS
+from .engine.classes import get_balanced_weights
 from .engine.errors import UserError
 from .engine.options import number
 from .engine.runtime import Runtime
@@ -36,6 +37,8 @@ def add_task_options(parser: ArgumentParser) -> None:
     add("--pretrained", action=switch, default=False, help=help)
     help = "label smoothing of the training loss"
     add("--label-smoothing", type=number(float, below=1), default=0.1, help=help)
+    help = "weights of the classes in the loss; balanced: inverse to their training samples"
+    add("--class-weights", choices=("none", "balanced"), default="none", help=help)
 
 
 def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]:
@@ -56,20 +59,25 @@ def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]
     return arguments
 
 
-def get_objective(args: Namespace) -> Objective:
-    """Return cross entropy with label smoothing.
+def get_objective(args: Namespace, info: dict[str, Any]) -> Objective:
+    """Return cross entropy with label smoothing, in which --class-weights weigh the samples.
 
     Szegedy et al. 2016, https://arxiv.org/abs/1512.00567
     """
+    weights = None  # (classes,)
+    if args.class_weights == "balanced":
+        weights = get_balanced_weights(info)
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:
         images, labels = batch  # (batch, channels, height, width), (batch,)
         logits = model(images)  # (batch, classes)
         smoothing = args.label_smoothing if model.training else 0.0
-        loss = F.cross_entropy(logits, labels, label_smoothing=smoothing)
+        losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+        if weights is not None:
+            losses = losses * weights.to(labels.device, non_blocking=True)[labels]
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         return {
-            "loss": loss,
+            "loss": losses.mean(),
             "accuracy": accuracy,
             "predictions": logits,
             "targets": labels,
@@ -79,13 +87,17 @@ def get_objective(args: Namespace) -> Objective:
 
 
 def get_metrics(args: Namespace, runtime: Runtime, info: dict[str, Any]) -> Metrics:
-    """Return the metrics of an evaluation: accuracy, and the confusion matrix for its figure."""
-    from torchmetrics import MetricCollection
-    from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+    """Return the metrics of an evaluation, and the confusion matrix for its figure.
+
+    `macro_f1` is the mean over classes of F1, without those that neither occur nor are predicted.
+    """
+    from torchmetrics import Accuracy, ConfusionMatrix, F1Score, MetricCollection
 
     classes = len(info["classes"])
+    options: Any = {"task": "multiclass", "num_classes": classes, "validate_args": False}
     metrics: dict[str, Any] = {
-        "accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False),
-        "confusion_matrix": MulticlassConfusionMatrix(classes, validate_args=False),
+        "accuracy": Accuracy(**options, average="micro"),
+        "macro_f1": F1Score(**options, average="macro"),
+        "confusion_matrix": ConfusionMatrix(**options),
     }
     return MetricCollection(metrics).to(runtime.device)

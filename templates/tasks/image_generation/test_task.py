@@ -119,7 +119,7 @@ def test_every_model_takes_every_shape(name: str, channels: int, image_size: int
     info = {"channels": channels, "image_size": image_size, "classes": list("0123456789")}
     images = torch.randint(256, (2, channels, image_size, image_size)).byte()
     batch = add_noise((images, torch.tensor([3, 9])), torch.rand(2, 2 + images[0].numel()))
-    model, objective = MODELS[name](**get_model_arguments(args, info)), get_objective(args)
+    model, objective = MODELS[name](**get_model_arguments(args, info)), get_objective(args, info)
     output = objective(model.train(), batch)
     assert not {"predictions", "targets"} & output.keys()  # no sampling in training
     output["loss"].backward()

@@ -55,7 +55,7 @@ def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]
     return arguments
 
 
-def get_objective(args: Namespace) -> Objective:
+def get_objective(args: Namespace, info: dict[str, Any]) -> Objective:
     """Return the model's own loss; in evaluation also new images of the same classes."""
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def test_loss_and_metrics_agree_with_a_count_by_hand() -> None:
     logits[0] = torch.where(expected, math.log(255), 0.0)
     with start(args) as runtime:
         metrics = get_metrics(args, runtime, {"vocabulary": VOCABULARY})
-        output = get_objective(args)(Constant(logits).eval(), (torch.zeros(3, 4), targets))
+        output = get_objective(args, {})(Constant(logits).eval(), (torch.zeros(3, 4), targets))
         for part in (slice(0, 1), slice(1, 3)):  # in two uneven batches
             metrics.update(output["predictions"][part], output["targets"][part])
         values = metrics.compute()
@@ -73,7 +73,7 @@ def test_loss_and_metrics_agree_with_a_count_by_hand() -> None:
 
 def test_training_returns_nothing_for_metrics() -> None:
     batch = torch.zeros(1, 4), torch.zeros(1, 4)
-    output = get_objective(parse_arguments([]))(Constant(torch.zeros(1, 4, 256)).train(), batch)
+    output = get_objective(parse_arguments([]), {})(Constant(torch.zeros(1, 4, 256)).train(), batch)
     assert not output.keys() & {"predictions", "targets"}
 
 

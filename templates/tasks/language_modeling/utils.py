@@ -59,7 +59,7 @@ def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def get_objective(args: Namespace) -> Objective:
+def get_objective(args: Namespace, info: dict[str, Any]) -> Objective:
     """Return cross entropy of the next token in nats, a mean over all tokens."""
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def test_perfect_boxes_have_no_loss_and_are_detected() -> None:
 def test_the_loss_has_its_parts_and_predictions_only_in_evaluation() -> None:
     batch = [tensor[:3] for tensor in DATASETS["shapes"](parse_arguments([]))[2].tensors]
     model = MODELS["centernet"](image_size=64, num_classes=3)
-    objective = get_objective(parse_arguments(["--box-weight", "0.5"]))
+    objective = get_objective(parse_arguments(["--box-weight", "0.5"]), {})
     output = objective(model, batch)
     loss = output["class_loss"] + 0.5 * output["box_loss"]
     assert output["loss"].item() == pytest.approx(loss.item(), rel=1e-5)

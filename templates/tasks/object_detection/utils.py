@@ -51,7 +51,7 @@ def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]
     return arguments
 
 
-def get_objective(args: Namespace) -> Objective:
+def get_objective(args: Namespace, info: dict[str, Any]) -> Objective:
     """Return the detector's own loss: that of the classes, and that of the boxes."""
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from torchvision.transforms import v2
 
 from .engine.annotations import find_mask_splits
 from .engine.errors import UserError
+from .engine.images import IMAGENET
 from .engine.loader import InMemory
 from .engine.shapes import CLASSES, draw_shapes
 from .engine.splits import split_indices
@@ -104,14 +105,7 @@ class ImageFiles(Dataset):
 
 def from_pairs(args: Namespace, train: Any, val: Any, test: Any, classes: list[str]) -> Splits:
     """Return the splits of pairs of PIL images and masks."""
-    mean = torch.tensor([0.485, 0.456, 0.406])  # of ImageNet
-    std = torch.tensor([0.229, 0.224, 0.225])
-    info = {
-        "classes": classes,
-        "channels": 3,
-        "mean": mean.view(3, 1, 1),
-        "std": std.view(3, 1, 1),
-    }
+    info = {**IMAGENET, "classes": classes}
     size = args.image_size
     return (
         ImageFiles(train, size, info, augmented=args.augment),

@@ -31,7 +31,7 @@ def test_loss_and_metrics_agree_with_a_count_by_hand() -> None:
     model = torch.nn.Identity()
     with start(args) as runtime:
         metrics = get_metrics(args, runtime, info)
-        output = get_objective(args)(model.eval(), (logits, masks))
+        output = get_objective(args, info)(model.eval(), (logits, masks))
         for part in (slice(0, 2), slice(2, 3)):  # in two uneven batches
             metrics.update(output["predictions"][part], output["targets"][part])
         values = metrics.compute()
@@ -44,7 +44,7 @@ def test_loss_and_metrics_agree_with_a_count_by_hand() -> None:
     assert output["loss"].item() == pytest.approx(sum(samples) / 3)
     accuracy, pixels = output["pixel_accuracy"]
     assert (accuracy.item(), pixels.item()) == (pytest.approx(6 / 9), 9)
-    training = get_objective(args)(model.train(), (logits[2:], masks[2:]))  # no pixel counts
+    training = get_objective(args, info)(model.train(), (logits[2:], masks[2:]))  # no pixel counts
     assert training["loss"].item() == 0
     assert training["pixel_accuracy"][0].item() == 0
     assert "predictions" not in training

@@ -47,7 +47,7 @@ def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]
     return {"channels": info["channels"], "num_classes": len(info["classes"])}
 
 
-def get_objective(args: Namespace) -> Objective:
+def get_objective(args: Namespace, info: dict[str, Any]) -> Objective:
     """Return cross entropy: a mean over the pixels of a sample that count, then over samples."""
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:

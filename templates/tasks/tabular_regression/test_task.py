@@ -49,7 +49,7 @@ def test_loss_and_metrics_agree_with_a_count_by_hand(tmp_path: Path) -> None:
     model = Constant((predicted - mean) / deviation).eval()
     with start(args) as runtime:
         metrics = get_metrics(args, runtime, train.info)
-        output = get_objective(args)(model, val.tensors)
+        output = get_objective(args, {})(model, val.tensors)
         for part in (slice(0, 2), slice(2, 3)):  # in two uneven batches
             metrics.update(output["predictions"][part], output["targets"][part])
         values = metrics.compute()
@@ -68,7 +68,7 @@ def test_every_metric_can_choose_the_best_epoch() -> None:
 
 def test_training_returns_nothing_for_metrics() -> None:
     batch = torch.zeros(2, 1), torch.zeros(2, 0), torch.ones(2)
-    output = get_objective(parse_arguments([]))(Constant(torch.zeros(2)).train(), batch)
+    output = get_objective(parse_arguments([]), {})(Constant(torch.zeros(2)).train(), batch)
     assert not output.keys() & {"predictions", "targets"}
 
 

@@ -40,7 +40,7 @@ def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]
     return {"numbers": len(info["numbers"]), "categories": sizes, "dropout": args.dropout}
 
 
-def get_objective(args: Namespace) -> Objective:
+def get_objective(args: Namespace, info: dict[str, Any]) -> Objective:
     """Return the mean squared error of the standardized target."""
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def test_loss_and_metrics_agree_with_a_count_by_hand() -> None:
     batch = torch.zeros(6, 5, dtype=torch.int32), labels
     with start(args) as runtime:
         metrics = get_metrics(args, runtime, {"classes": ["a", "b", "c"]})
-        output = get_objective(args)(Constant(logits).eval(), batch)
+        output = get_objective(args, {})(Constant(logits).eval(), batch)
         for part in (slice(0, 4), slice(4, 6)):  # in two uneven batches
             metrics.update(output["predictions"][part], output["targets"][part])
         values = metrics.compute()
@@ -53,8 +53,8 @@ def test_training_smooths_labels_and_returns_nothing_for_metrics() -> None:
     args = parse_arguments(["--label-smoothing", "0.3"])
     batch = torch.zeros(2, 5), torch.tensor([0, 1])
     model = Constant(8 * torch.eye(3)[:2])
-    train = get_objective(args)(model.train(), batch)
-    val = get_objective(args)(model.eval(), batch)
+    train = get_objective(args, {})(model.train(), batch)
+    val = get_objective(args, {})(model.eval(), batch)
     assert not train.keys() & {"predictions", "targets"}
     assert train["loss"] > val["loss"] + 1
 

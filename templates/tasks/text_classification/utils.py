@@ -49,7 +49,7 @@ def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def get_objective(args: Namespace) -> Objective:
+def get_objective(args: Namespace, info: dict[str, Any]) -> Objective:
     """Return cross entropy with label smoothing.
 
     Szegedy et al. 2016, https://arxiv.org/abs/1512.00567.

@@ -36,7 +36,7 @@ def test_loss_and_metrics_agree_with_a_count_by_hand(tmp_path: Path) -> None:
     windows = torch.zeros(3, 6, 1)
     windows[:, 3:, 0] = torch.tensor([[1.0, 2.0, 4.0], [0.0, 0.0, 0.0], [5.0, 5.0, 3.0]])
     # Errors: 1, 3, 0, 0, 0, -2.
-    output = get_objective(args)(Persistence().eval(), (windows,))
+    output = get_objective(args, {})(Persistence().eval(), (windows,))
     predictions, targets = output["predictions"], output["targets"]
     with start(args) as runtime:
         metrics = get_metrics(args, runtime, train.info)

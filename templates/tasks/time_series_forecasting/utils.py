@@ -43,7 +43,7 @@ def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]
     }
 
 
-def get_objective(args: Namespace) -> Objective:
+def get_objective(args: Namespace, info: dict[str, Any]) -> Objective:
     """Return the mean squared error over all channels and steps of the horizon."""
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def get_model_arguments(args: Namespace, info: dict[str, Any]) -> dict[str, Any]
     return {"inputs": 1, "outputs": 1}
 
 
-def get_objective(args: Namespace) -> Objective:
+def get_objective(args: Namespace, info: dict[str, Any]) -> Objective:
     """Return the squared error."""
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:
