@@ -1,12 +1,12 @@
-# {% if false %}
+"""Figure of a confusion matrix."""
+
 from typing import Any
 
 from torch import Tensor
 
-from .engine.report import new_figure, plain
+from .report import new_figure, plain
 
 
-# {% endif %}
 def draw_confusion(counts: Tensor, classes: list[str], split: str) -> Any:
     """Draw the number of samples by true class (row) and prediction (column), shaded by share."""
     shares = counts / counts.sum(dim=1, keepdim=True).clamp(min=1)

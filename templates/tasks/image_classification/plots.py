@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .engine.confusion_matrix import draw_confusion
 from .engine.loader import Loader
 from .engine.report import new_figure, plain
 from .engine.runtime import Runtime
@@ -28,10 +29,10 @@ def make_figures(
     for index, image in enumerate(images):
         axes = grid.flat[index]
         prediction, label = int(predictions[index]), int(labels[index])
-        title = f"{info['classes'][prediction]} {confidences[index]:.0%}"
+        title = f"{plain(info['classes'][prediction], 20)} {confidences[index]:.0%}"
         color = "black"
         if prediction != label:
-            title += f", is {info['classes'][label]}"
+            title += f", is {plain(info['classes'][label], 20)}"
             color = "tab:red"
         axes.imshow(image.clamp(0, 1).movedim(0, -1).numpy(), cmap="gray")
         axes.set_title(title, fontsize=8, color=color)
@@ -39,6 +40,3 @@ def make_figures(
     counts = metrics["confusion_matrix"].compute().cpu()
     confusion_matrix = draw_confusion(counts, info["classes"], loader.split)
     return {"predictions": figure, "confusion_matrix": confusion_matrix}
-
-
-# {% include "shared/confusion_matrix.py" %}

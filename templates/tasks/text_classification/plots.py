@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .engine.confusion_matrix import draw_confusion
 from .engine.loader import Loader
-from .engine.report import new_figure, plain
 from .engine.runtime import Runtime
 
 
@@ -36,6 +36,3 @@ def make_figures(
     counts = metrics["confusion_matrix"].compute().cpu()
     confusion = draw_confusion(counts, info["classes"], loader.split)
     return {"confusion_matrix": confusion, "examples": "\n".join(lines)}
-
-
-# {% include "shared/confusion_matrix.py" %}
