@@ -5,6 +5,7 @@
 
 from argparse import Namespace
 
+from {{ cookiecutter.project_slug }}.engine.data_check import check_data
 from {{ cookiecutter.project_slug }}.engine.errors import Stopped
 from {{ cookiecutter.project_slug }}.engine.runtime import Runtime, start
 from {{ cookiecutter.project_slug }}.engine.terminal import as_script
@@ -72,4 +73,7 @@ def main(args: Namespace, runtime: Runtime) -> None:
 if __name__ == "__main__":
     args = parse_arguments()
     with as_script(), start(args) as runtime:
-        main(args, runtime)
+        if args.check_data:
+            check_data(args, *get_loaders(args, runtime))
+        else:
+            main(args, runtime)

@@ -150,6 +150,8 @@ def add_run_options(parser: ArgumentParser) -> None:
     add("--resume", action=switch, default=False, help=help)
     help = "test the weights of a checkpoint, without training"
     add("--evaluate", type=Path, metavar="CHECKPOINT", help=help)
+    help = "read all samples once, say what would be used, and exit without training"
+    add("--check-data", action=switch, default=False, help=help)
     help = "use a checkpoint although the data differ from those that it was trained on"
     add("--other-data", action=switch, default=False, help=help)
     help = "take the options from the config.json of another run"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 # Not in config.json: the options of one command alone, and the two attributes that parsing adds.
-NOT_SAVED = {"config", "resume", "evaluate", "run_dir", "other_data", "quiet"}
+NOT_SAVED = {"check_data", "config", "evaluate", "other_data", "quiet", "resume", "run_dir"}
 NOT_SAVED |= {"defaults", "changed"}
 # Options that may differ when a run is resumed. With any other it would not be the same training;
 # --epochs is allowed and stretches the schedule of the learning rate.
@@ -242,6 +242,8 @@ def check_source(parser: ArgumentParser, args: Namespace) -> None:
     for name in ("config", "evaluate"):
         if args.resume and getattr(args, name) is not None:
             parser.error(f"--resume and --{name} exclude each other")
+    if args.check_data and (args.resume or args.evaluate is not None):
+        parser.error("--check-data ends before a training, --resume or --evaluate can begin")
     if args.run_dir is None:
         return
     if not args.run_dir.name:  # of '', '.' and '/'
