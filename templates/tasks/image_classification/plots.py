@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .engine.confusion_matrix import draw_confusion
 from .engine.loader import Loader
