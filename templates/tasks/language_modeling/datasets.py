@@ -29,38 +29,34 @@ def shift(batch: tuple[Tensor, ...], noise: Tensor, *, context: int) -> tuple[Te
     return windows[:, :-1], windows[:, 1:]  # inputs and targets, (batch, context) each
 
 
-def cut_windows(
-    args: Namespace, splits: list[Tensor], info: dict[str, Any], source: Path | str
-) -> Splits:
-    """Cut the tokens of train, val and test into windows of --context; targets are one later.
+def cut_windows(args: Namespace, split: str, tokens: Tensor, info: dict[str, Any]) -> InMemory:
+    """Cut the tokens of a split, (tokens,), into windows of --context; targets are one later.
 
-    Raises UserError if a split is too short.
+    Raises UserError if they are too few.
     """
     context = args.context
-    datasets = []
-    for name, tokens in zip(("train", "val", "test"), splits, strict=True):
-        if len(tokens) < 2 * context:
-            raise UserError(
-                f"{source}: the {name} text of {len(tokens)} tokens is too short for two windows "
-                f"of --context {context}"
-            )
-        if args.augment and name == "train":
-            stretches = tokens.unfold(0, 2 * context, context)
-            cut = partial(shift, context=context)
-            datasets.append(InMemory(stretches, info=info, augment=cut, noise_columns=1))
-        else:
-            windows = tokens.unfold(0, context + 1, context)  # the last target starts the next one
-            datasets.append(InMemory(windows[:, :-1], windows[:, 1:], info=info))
-    train, val, test = datasets
-    return train, val, test
+    if len(tokens) < 2 * context:
+        raise UserError(
+            f"--dataset {args.dataset}: the {split} text of {len(tokens)} tokens is too short for "
+            f"two windows of --context {context}"
+        )
+    if args.augment and split == "train":
+        stretches = tokens.unfold(0, 2 * context, context)
+        cut = partial(shift, context=context)
+        return InMemory(stretches, info=info, augment=cut, noise_columns=1)
+    windows = tokens.unfold(0, context + 1, context)  # the last target starts the next one
+    return InMemory(windows[:, :-1], windows[:, 1:], info=info)
 
 
-def in_memory(args: Namespace, texts: list[str], source: Path | str) -> Splits:
+def in_memory(args: Namespace, texts: list[str]) -> Splits:
     """Return the windows of three texts: train, val and test."""
     tokenizer = get_tokenizer(args, partial(learn_subwords, texts[:1], VOCABULARY_SIZE))
-    tokens = [tokenizer.encode(text) for text in texts]
     info = {"vocabulary": tokenizer.vocabulary, "tokenizer": tokenizer.saved}
-    return cut_windows(args, tokens, info, source)
+    splits = []
+    for name, text in zip(("train", "val", "test"), texts, strict=True):
+        tokens = tokenizer.encode(text)
+        splits.append(cut_windows(args, name, tokens, info))
+    return splits[0], splits[1], splits[2]
 
 
 def split(documents: list[str]) -> list[str]:
@@ -87,16 +83,19 @@ def asyncio(args: Namespace) -> Splits:
     documents = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py"))]
     if len(documents) < 10:
         raise UserError(f"this Python has no sources in {folder}; use --dataset text")
-    return in_memory(args, split(documents), folder)
+    return in_memory(args, split(documents))
 
 
 def text(args: Namespace) -> Splits:
     """Return own text in files, of any size: their tokens lie in a file that is mapped."""
-    splits, notes = find_texts(args.data_dir)
-    tokenizer = get_file_tokenizer(args, splits[0], VOCABULARY_SIZE)
-    tokens = [map_tokens(args, pieces, tokenizer) for pieces in splits]
+    texts, notes = find_texts(args.data_dir)
+    tokenizer = get_file_tokenizer(args, texts["train"], VOCABULARY_SIZE)
     info = {"vocabulary": tokenizer.vocabulary, "tokenizer": tokenizer.saved, "notes": notes}
-    return cut_windows(args, tokens, info, args.data_dir)
+    splits = []
+    for name, pieces in texts.items():
+        tokens = map_tokens(args, pieces, tokenizer)
+        splits.append(cut_windows(args, name, tokens, info))
+    return splits[0], splits[1], splits[2]
 
 
 DATASETS: dict[str, Callable[[Namespace], Splits]] = {

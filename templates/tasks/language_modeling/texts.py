@@ -39,8 +39,8 @@ def get_size(pieces: Iterable[Piece]) -> int:
 # --------------------------------------------------------------------------- the files of a split
 
 
-def find_texts(path: Path) -> tuple[list[list[Piece]], list[str]]:
-    """Return the pieces of train, val and test, and notes about the files.
+def find_texts(path: Path) -> tuple[dict[str, list[Piece]], list[str]]:
+    """Return the pieces of "train", "val" and "test", and notes about the files.
 
     `path` is a file, a folder whose files or folders have the names of splits, or one with files at
     any depth. Raises UserError if it holds no text, or if it is not clear what the splits are.
@@ -52,15 +52,16 @@ def find_texts(path: Path) -> tuple[list[list[Piece]], list[str]]:
         pieces, left_out = list_pieces([path])
         check_no_splits(path, pieces)
         return divide_pieces(path, pieces, val=0.1, test=0.1), describe(left_out)
-    splits = {}
+    found = {}
     left_out = Counter[str]()
     for name, paths in named.items():
-        splits[name], others = list_pieces(paths)
+        found[name], others = list_pieces(paths)
         left_out += others
-    if "val" not in splits:
-        splits["train"], splits["val"], _ = divide_pieces(path, splits["train"], val=0.1, test=0)
-    splits.setdefault("test", splits["val"])
-    return [splits[name] for name in ("train", "val", "test")], [*notes, *describe(left_out)]
+    if "val" not in found:
+        divided = divide_pieces(path, found["train"], val=0.1, test=0)
+        found["train"], found["val"] = divided["train"], divided["val"]
+    splits = {"train": found["train"], "val": found["val"], "test": found.get("test", found["val"])}
+    return splits, [*notes, *describe(left_out)]
 
 
 def find_named_splits(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
@@ -157,21 +158,23 @@ def check_no_splits(folder: Path, pieces: list[Piece]) -> None:
 # ------------------------------------------------------------------------------ division of texts
 
 
-def divide_pieces(folder: Path, pieces: list[Piece], val: float, test: float) -> list[list[Piece]]:
-    """Return the pieces of train, val and test: whole files, or by length if under ten.
+def divide_pieces(
+    folder: Path, pieces: list[Piece], val: float, test: float
+) -> dict[str, list[Piece]]:
+    """Return the pieces of "train", "val" and "test": whole files, or by length if under ten.
 
     `val` and `test` are shares. Files are divided by their names, in the same way for every --seed.
     """
-    if len(pieces) >= WHOLE:
-        names = [piece.path.relative_to(folder).as_posix() for piece in pieces]
-        splits = []
-        for indices in divide(hash_names(names), val, test):
-            splits.append([pieces[index] for index in indices.tolist()])
-        return splits
-    size = get_size(pieces)
-    train, rest = cut_pieces(pieces, size - int(val * size) - int(test * size))
-    validation, rest = cut_pieces(rest, int(val * size))
-    return [train, validation, rest]
+    if len(pieces) < WHOLE:
+        size = get_size(pieces)
+        train, rest = cut_pieces(pieces, size - int(val * size) - int(test * size))
+        validation, rest = cut_pieces(rest, int(val * size))
+        return {"train": train, "val": validation, "test": rest}
+    names = [piece.path.relative_to(folder).as_posix() for piece in pieces]
+    parts = []
+    for indices in divide(hash_names(names), val, test):
+        parts.append([pieces[index] for index in indices.tolist()])
+    return dict(zip(("train", "val", "test"), parts, strict=True))
 
 
 def cut_pieces(pieces: list[Piece], size: int) -> tuple[list[Piece], list[Piece]]:
