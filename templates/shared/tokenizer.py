@@ -1,7 +1,7 @@
 """Tokenizers: bytes, and parts of words that are learned from the training text."""
 
 from argparse import Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -30,6 +30,11 @@ class ByteTokenizer:
         data = bytearray("".join(texts), "utf-8")
         return torch.frombuffer(data, dtype=self.dtype) if data else torch.empty(0)
 
+    def encode_each(self, texts: Sequence[str]) -> Iterator[list[int]]:
+        """Yield the tokens of each text."""
+        for text in texts:
+            yield list(text.encode())
+
 
 class SubwordTokenizer:
     """A token is a word, or a part of one: byte-level byte pair encoding (BPE).
@@ -53,9 +58,15 @@ class SubwordTokenizer:
     def encode(self, *texts: str) -> Tensor:
         """Return the tokens of texts, one after another: (tokens,)."""
         tokens: list[int] = []
-        for encoding in self.tokenizer.encode_batch_fast(texts):
-            tokens += encoding.ids
+        for numbers in self.encode_each(texts):
+            tokens += numbers
         return torch.tensor(tokens, dtype=self.dtype)
+
+    def encode_each(self, texts: Sequence[str]) -> Iterator[list[int]]:
+        """Yield the tokens of each text, which are made for a thousand texts at once."""
+        for start in range(0, len(texts), 1000):
+            for encoding in self.tokenizer.encode_batch_fast(texts[start : start + 1000]):
+                yield encoding.ids
 
 
 Tokenizer = ByteTokenizer | SubwordTokenizer
