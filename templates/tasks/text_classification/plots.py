@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from .datasets import join_tokens
 from .engine.confusion_matrix import draw_confusion
 from .engine.loader import Loader
 from .engine.runtime import Runtime
@@ -30,8 +31,8 @@ def make_figures(
         if prediction != label:
             verdict = f"wrong: it is {info['classes'][label]}"
         lines.append(f"{info['classes'][prediction]} ({confidences[index]:.0%}, {verdict})")
-        words = [info["vocabulary"][token] for token in text if token != info["padding"]]
-        lines.append(textwrap.indent(textwrap.fill(" ".join(words), 96), "    ") + "\n")
+        content = textwrap.fill(join_tokens(text, info), 96)
+        lines.append(textwrap.indent(content, "    ") + "\n")
 
     counts = metrics["confusion_matrix"].compute().cpu()
     confusion = draw_confusion(counts, info["classes"], loader.split)
