@@ -3,50 +3,58 @@
 import math
 from argparse import Namespace
 from collections.abc import Callable
-from datetime import datetime, timezone
-from itertools import pairwise
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from .engine.errors import UserError
 from .engine.loader import InMemory
-from .engine.tables import as_number, read_csv
+from .engine.series import Series, find_windows, read_series, standardize
 
 Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test; `info` describes the series
 
 
-def in_memory(args: Namespace, series: Tensor, channels: list[str], source: str) -> Splits:
-    """Split a series (time, channels) 6:2:2 in order of time, and cut it into standardized windows.
+def in_memory(args: Namespace, values: Tensor, channels: list[str], source: str) -> Splits:
+    """Return the splits of one series (time, channels); all channels are forecast.
+
+    Raises UserError if the series is too short; `source` names it.
+    """
+    return split_series(args, Series(source, values, channels, targets=channels))
+
+
+def split_series(args: Namespace, series: Series) -> Splits:
+    """Split each series 6:2:2 in order of time, and cut it into standardized windows.
 
     A window has --context steps and the --horizon steps after them; the next one begins one step
     later. Validation and test windows may look back over the border of their split, so that its
     very first steps are forecast as well. Mean and deviation are those of the training split.
-    Raises UserError if the series is too short; `source` names it.
+    Windows with a missing value are left out. Raises UserError if a split has no window.
     """
-    borders = [0, len(series) * 6 // 10, len(series) * 8 // 10, len(series)]
+    scaled, mean, std = standardize(series)  # (time, channels), (series, channels) twice
     length = args.context + args.horizon
-    shortest = min(borders[1] - args.context, borders[2] - borders[1], borders[3] - borders[2])
-    if shortest < args.horizon:
-        raise UserError(
-            f"{source}: {len(series)} rows, split 6:2:2, are too few "
-            f"for --context {args.context} and --horizon {args.horizon}"
-        )
-    std, mean = torch.std_mean(series[: borders[1]], dim=0, correction=0)
-    std[std == 0] = 1  # a channel of one value stays at 0
-    scaled = ((series - mean) / std).float()
+    starts, notes = find_windows(args, series)
     info = {
-        "channels": channels,
+        "channels": series.channels,
+        "targets": series.targets,
+        "known": series.known,
+        "series": series.names,
         "context": args.context,
-        "mean": mean.float(),
-        "std": std.float(),
+        "mean": mean if series.names else mean[0],
+        "std": std if series.names else std[0],
+        "notes": series.notes + notes,
     }
+    windows = scaled.unfold(0, length, 1).transpose(1, 2)  # a view: windows share their memory
+    tensors = [windows]  # (rows, context + horizon, channels)
+    if series.names:
+        tensors.append(series.numbers[: len(windows)])  # of the series that a window is from
     splits = []
-    for start, end in pairwise(borders):
-        part = scaled[max(start - args.context, 0) : end]
-        windows = part.unfold(0, length, 1).transpose(1, 2)  # a view: windows share their memory
-        splits.append(InMemory(windows, info=info))  # (windows, context + horizon, channels)
+    for indices in starts:
+        keys = None if series.keys is None else series.keys[indices + args.context]
+        first, last = int(indices[0]), int(indices[-1])
+        if len(indices) == last + 1 - first:  # the usual case, without a gap
+            parts = [tensor[first : last + 1] for tensor in tensors]
+            splits.append(InMemory(*parts, info=info, keys=keys))
+        else:
+            splits.append(InMemory(*tensors, info=info, keys=keys, indices=indices))
     train, val, test = splits
     return train, val, test
 
@@ -76,68 +84,8 @@ def seasons(args: Namespace) -> Splits:
 
 
 def csv_file(args: Namespace) -> Splits:
-    """Return own data, e.g. the ETT data of Zhou et al. 2021, https://arxiv.org/abs/2012.07436.
-
-    The first column is the time, each other one a channel.
-    """
-    path = args.data_dir
-    if path.is_dir():
-        files = sorted(path.glob("*.csv"))
-        if len(files) != 1:
-            raise UserError(
-                f"{path} holds {len(files)} CSV files; name one, as in --data-dir {path}/ETTh1.csv"
-            )
-        path = files[0]
-    header, rows, numbers = read_csv(path)
-    if args.rows:
-        rows = rows[: args.rows]
-    if len(header) < 2:
-        raise UserError(f"{path}, row 1: there is no column beside the time")
-    check_times(path, rows, numbers)
-    values = []
-    for cells in rows:
-        values.append([as_number(cell) for cell in cells[1:]])
-    series = torch.tensor(values, dtype=torch.float64)  # (time, channels)
-    for index, column in series.isnan().nonzero()[:1].tolist():
-        name, cell = header[column + 1], rows[index][column + 1]
-        raise UserError(f"{path}, row {numbers[index]}: {name} is {cell!r}, not a number")
-    return in_memory(args, series, header[1:], source=str(path))
-
-
-def check_times(path: Path, rows: list[list[str]], numbers: list[int]) -> None:
-    """Raise UserError if the first cell of a row is no time, or not after the one before."""
-    before = -math.inf
-    for index, cells in enumerate(rows):
-        time = as_time(cells[0])
-        if math.isnan(time):
-            raise UserError(
-                f"{path}, row {numbers[index]}: {cells[0]!r} is no time; "
-                "write 2016-07-01 13:00:00, or a number"
-            )
-        if time <= before:
-            raise UserError(
-                f"{path}, row {numbers[index]}: {cells[0]} is not after the row before; "
-                "sort the rows by time"
-            )
-        before = time
-
-
-def as_time(text: str) -> float:
-    """Return a number that grows with time for a number or a date such as 2016-07-01 13:00:00.
-
-    It is NaN if the text is neither.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
-        return math.nan
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return moment.timestamp()
+    """Return own data, e.g. the ETT data of Zhou et al. 2021, https://arxiv.org/abs/2012.07436."""
+    return split_series(args, read_series(args))
 
 
 DATASETS: dict[str, Callable[[Namespace], Splits]] = {

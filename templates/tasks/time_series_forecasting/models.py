@@ -1,10 +1,39 @@
-"""The models: the last steps of some channels in, their next steps out."""
+"""The models: the last steps of some channels in, the next steps of the targets out.
+
+The channels are the targets, then other inputs, then `known` ones, of which a model is also given
+the next steps.
+"""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+class AddInputs(nn.Module):
+    """Adds to the forecast of the targets a linear function of the other channels in the same step.
+
+    These are other forecasts, and true values of what is known in advance. Without other channels
+    it changes nothing.
+    """
+
+    def __init__(self, targets: int, channels: int):
+        super().__init__()
+        self.targets = targets
+        self.linear = None
+        if channels > targets:
+            self.linear = nn.Linear(channels - targets, targets, bias=False)
+            nn.init.zeros_(self.linear.weight)
+
+    def forward(self, forecast: Tensor, known: Tensor | None) -> Tensor:
+        # (batch, horizon, channels), (batch, horizon, known)
+        if self.linear is None:
+            return forecast
+        if known is not None:
+            forecast = torch.cat((forecast[:, :, : -known.shape[2]], known), dim=2)
+        others = forecast[:, :, self.targets :]
+        return forecast[:, :, : self.targets] + self.linear(others)  # (batch, horizon, targets)
 
 
 class DLinear(nn.Module):
@@ -14,20 +43,24 @@ class DLinear(nn.Module):
     Source: Zeng et al. 2023, https://arxiv.org/abs/2205.13504.
     """
 
-    def __init__(self, *, channels: int, context: int, horizon: int, kernel: int = 25):
+    def __init__(
+        self, *, channels: int, context: int, horizon: int, targets: int = 0, kernel: int = 25
+    ):
         super().__init__()
         self.kernel = kernel
         self.trend = nn.Linear(context, horizon)
         self.rest = nn.Linear(context, horizon)
         for layer in (self.trend, self.rest):
             nn.init.constant_(layer.weight, 1 / context)  # both start as a mean
+        self.add_inputs = AddInputs(targets or channels, channels)
 
-    def forward(self, inputs: Tensor) -> Tensor:  # (batch, context, channels)
+    def forward(self, inputs: Tensor, known: Tensor | None = None) -> Tensor:
+        # (batch, context, channels), (batch, horizon, known)
         inputs = inputs.transpose(1, 2)  # (batch, channels, context)
         padded = F.pad(inputs, (self.kernel // 2, self.kernel // 2), mode="replicate")
         trend = F.avg_pool1d(padded, self.kernel, stride=1)  # (batch, channels, context)
-        forecast = self.trend(trend).transpose(1, 2)  # (batch, horizon, channels)
-        return forecast + self.rest(inputs - trend).transpose(1, 2)
+        forecast = self.trend(trend) + self.rest(inputs - trend)  # (batch, channels, horizon)
+        return self.add_inputs(forecast.transpose(1, 2), known)  # (batch, horizon, targets)
 
 
 def normalize(inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,6 +87,7 @@ class PatchTST(nn.Module):
         channels: int,
         context: int,
         horizon: int,
+        targets: int = 0,
         width: int = 64,
         layers: int = 3,
         dropout: float = 0.2,
@@ -80,8 +114,10 @@ class PatchTST(nn.Module):
         self.head = nn.Sequential(
             nn.Flatten(), nn.Dropout(dropout), nn.Linear(patches * width, horizon)
         )
+        self.add_inputs = AddInputs(targets or channels, channels)
 
-    def forward(self, inputs: Tensor) -> Tensor:  # (batch, context, channels)
+    def forward(self, inputs: Tensor, known: Tensor | None = None) -> Tensor:
+        # (batch, context, channels), (batch, horizon, known)
         inputs, mean, std = normalize(inputs)
         batch, _, channels = inputs.shape
         padded = F.pad(inputs.transpose(1, 2), (0, self.stride), mode="replicate")
@@ -89,7 +125,7 @@ class PatchTST(nn.Module):
         tokens = self.embed(patches) + self.positions
         encoded = self.encoder(tokens)  # (batch * channels, patches, width)
         forecast = self.head(encoded).view(batch, channels, -1).transpose(1, 2)
-        return forecast * std + mean  # (batch, horizon, channels)
+        return self.add_inputs(forecast * std + mean, known)  # (batch, horizon, targets)
 
 
 class GRU(nn.Module):
@@ -104,6 +140,7 @@ class GRU(nn.Module):
         channels: int,
         context: int,
         horizon: int,
+        targets: int = 0,
         width: int = 128,
         layers: int = 1,
         dropout: float = 0.2,
@@ -111,12 +148,14 @@ class GRU(nn.Module):
         super().__init__()
         self.gru = nn.GRU(channels, width, layers, batch_first=True)
         self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, horizon * channels))
+        self.add_inputs = AddInputs(targets or channels, channels)
 
-    def forward(self, inputs: Tensor) -> Tensor:  # (batch, context, channels)
+    def forward(self, inputs: Tensor, known: Tensor | None = None) -> Tensor:
+        # (batch, context, channels), (batch, horizon, known)
         inputs, mean, std = normalize(inputs)
         states, _ = self.gru(inputs)  # (batch, context, width)
         forecast = self.head(states[:, -1]).view(len(inputs), -1, inputs.shape[2])
-        return forecast * std + mean  # (batch, horizon, channels)
+        return self.add_inputs(forecast * std + mean, known)  # (batch, horizon, targets)
 
 
 MODELS: dict[str, Callable[..., nn.Module]] = {

@@ -1,5 +1,6 @@
 """Figures of the forecasts."""
 
+import textwrap
 from typing import Any
 
 import torch
@@ -17,26 +18,36 @@ def make_figures(
     """Return forecasts of some windows, a row for each, beside the truth in the data's units."""
     model.eval()
     info = loader.info
-    context = info["context"]
-    (windows,) = loader.sample_batch(3)  # (windows, context + horizon, channels)
+    context, targets = info["context"], len(info["targets"])
+    windows, *series = loader.sample_batch(3)  # (windows, context + horizon, channels)
+    inputs = [windows[:, :context]]
+    if info["known"]:
+        inputs.append(windows[:, context:, -len(info["known"]) :])
     with runtime.autocast():
-        forecasts = model(windows[:, :context]).float()
-    windows = windows.cpu() * info["std"] + info["mean"]
-    forecasts = forecasts.cpu() * info["std"] + info["mean"]
+        forecasts = model(*inputs).float()  # (windows, horizon, targets)
+    mean, std = info["mean"], info["std"]  # (channels,)
+    labels = [f"window {number}" for number in range(1, len(windows) + 1)]
+    if series:  # (windows,)
+        numbers = series[0].cpu()
+        mean, std = mean[numbers].unsqueeze(1), std[numbers].unsqueeze(1)
+        labels = [textwrap.shorten(info["series"][number], 20) for number in numbers.tolist()]
+    mean, std = mean[..., :targets], std[..., :targets]
+    windows = windows[:, :, :targets].cpu() * std + mean
+    forecasts = forecasts.cpu() * std + mean
 
-    rows, columns = len(windows), min(len(info["channels"]), 3)
+    rows, columns = len(windows), min(targets, 3)
     size = (4.5 * columns, 2.2 * rows + 1.2)
     figure, grid = new_figure(rows, columns, size=size, sharex=True)
     figure.suptitle(f"forecasts on the {loader.split} split")
     for row in range(rows):
-        grid[row, 0].set_ylabel(f"window {row + 1}")
+        grid[row, 0].set_ylabel(labels[row])
         for column in range(columns):
             draw_forecast(grid[row, column], windows[row, :, column], forecasts[row, :, column])
     for column in range(columns):
         grid[0, column].set_title(info["channels"][column])
         grid[-1, column].set_xlabel("time steps after the last known one")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    handles, names = grid[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)
     return {"predictions": figure}
 
 

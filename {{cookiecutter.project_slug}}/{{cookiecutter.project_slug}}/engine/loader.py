@@ -49,7 +49,8 @@ class InMemory(Dataset):
     step alone, so that a resumed run augments alike. `transform(sample)` changes one sample at a
     time, as the transforms of torchvision.transforms.v2 do, and `collate_fn(samples)` makes a batch
     of samples, which may come from lists of tensors of different lengths; either is slower. `keys`,
-    a hash of each sample, int64 (samples,), let a checkpoint know what it was trained on.
+    a hash of each sample, int64 (samples,), let a checkpoint know what it was trained on. With
+    `indices`, int64 (samples,), the samples are these entries of the tensors alone.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class InMemory(Dataset):
         transform: Callable[[Any], Any] | None = None,
         collate_fn: Callable[[list[Any]], Any] = default_collate,
         keys: Tensor | None = None,
+        indices: Tensor | None = None,
     ):
         self.tensors = tensors
         self.info = info or {}
@@ -69,11 +71,14 @@ class InMemory(Dataset):
         self.transform = transform
         self.collate_fn = collate_fn
         self.keys = keys
+        self.indices = indices
 
     def __len__(self) -> int:
-        return len(self.tensors[0])
+        return len(self.tensors[0] if self.indices is None else self.indices)
 
     def __getitem__(self, index: int) -> Any:
+        if self.indices is not None:
+            index = int(self.indices[index])
         sample = tuple(tensor[index] for tensor in self.tensors)
         if self.transform is not None:
             sample = self.transform(sample)
@@ -200,7 +205,10 @@ class Loader:
         for step in steps:
             if pass_number != step // self.batches_per_pass:
                 pass_number = step // self.batches_per_pass
-                order = self.get_order(pass_number).to(storage)
+                order = self.get_order(pass_number)
+                if dataset.indices is not None:
+                    order = dataset.indices[order]
+                order = order.to(storage)
             chosen = self.take_batch(order, step % self.batches_per_pass)
             batch = tuple(
                 tensor.index_select(0, chosen).to(device, non_blocking=True)

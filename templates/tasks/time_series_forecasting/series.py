@@ -1,0 +1,302 @@
+"""Time series of own tables: their channels, in order of time, and their windows."""
+
+from __future__ import annotations
+
+import textwrap
+from argparse import Namespace
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor
+
+from .errors import UserError
+from .identity import hash_names
+from .splits import join_names
+from .tables import Table, find_tables, open_table
+from .times import TimeReader, Times, describe_steps, sort_times
+
+MULTIPLIER = -7046029254386353131  # odd, with bits all over, as a multiplicative hash needs it
+MISSING = {"", "?", "-", "na", "n/a", "nan", "null", "none"}  # cells without a value
+
+
+@dataclass
+class Series:
+    """One or several series, one after the other, each in order of time."""
+
+    source: str  # for messages
+    values: Tensor  # (rows, channels), float; NaN where a value is missing
+    channels: list[str]  # the targets, other inputs, and the channels that are known in advance
+    targets: list[str]
+    known: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)  # of several series
+    lengths: list[int] = field(default_factory=list)  # rows of each series
+    keys: Tensor | None = None  # a hash of each row, int64 (rows,)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.lengths = self.lengths or [len(self.values)]
+
+    @property
+    def numbers(self) -> Tensor:
+        """The number of the series of each row, int64 (rows,)."""
+        return torch.arange(len(self.lengths)).repeat_interleave(torch.tensor(self.lengths))
+
+
+# ------------------------------------------------------------------------ reading of a table
+
+
+@dataclass
+class Columns:
+    """What the columns of a table are."""
+
+    time: str
+    series: str  # the name of several series, or ""
+    targets: list[str]
+    inputs: list[str]  # beside the targets
+    known: list[str]  # in advance
+
+
+def read_series(args: Namespace) -> Series:
+    """Return the series in the table of --data-dir. Raises UserError that names file and row."""
+    path = find_table(args.data_dir)
+    table = open_table(path)
+    columns, notes = choose_columns(args, table)
+    channels = [*columns.targets, *columns.inputs, *columns.known]
+    length = min(args.rows or table.length, table.length)
+    values = torch.empty(length, len(channels), dtype=torch.float64)
+    rows = numpy.empty(length, dtype=numpy.int64)  # in the file
+    numbers = numpy.zeros(length, dtype=numpy.int64)  # of the series
+    names: dict[str, int] = {}
+    reader = TimeReader(path, columns.time)
+    start = 0
+    for part in table.parts():
+        part = part.iloc[: length - start]
+        end = start + len(part)
+        reader.add(part[columns.time])
+        rows[start:end] = part.index
+        if columns.series:
+            numbers[start:end] = number_series(path, part[columns.series], names)
+        for channel, name in enumerate(channels):
+            values.numpy()[start:end, channel] = read_numbers(path, part[name])
+        start = end
+        if start == length:
+            break
+    times = reader.finish()
+    notes += table.notes + describe_missing(channels, values, rows)
+    order, sorted_notes = sort_times(path, times, rows, numbers)
+    if (order[1:] < order[:-1]).any():
+        values, rows, numbers = values[order], rows[order], numbers[order]
+        times.values = times.values[order]
+    notes += sorted_notes + describe_steps(times, rows, numbers)
+    return Series(
+        source=str(path),
+        values=values,
+        channels=channels,
+        targets=columns.targets,
+        known=columns.known,
+        names=list(names),
+        lengths=numpy.bincount(numbers).tolist(),
+        keys=hash_rows(times, numbers, list(names), values),
+        notes=notes,
+    )
+
+
+def find_table(data_dir: Path) -> Path:
+    """Return the file of a table. Raises UserError if there are several."""
+    tables, _ = find_tables(data_dir)
+    files = [path for paths in tables.values() for path in paths]
+    if len(files) > 1:
+        raise UserError(
+            f"{data_dir} holds {join_names(files)}: name one file, which is split in order of "
+            "time; several series may stand in one file, see --series-column"
+        )
+    return files[0]
+
+
+def choose_columns(args: Namespace, table: Table) -> tuple[Columns, list[str]]:
+    """Return what the columns are, and a note if one is left out.
+
+    Without options the first column is the time, and all others are targets. Raises UserError if a
+    name is not among the columns.
+    """
+    names = list(table.columns)
+    notes = []
+    if not args.time_column and len(names) > 1 and is_index(table):
+        del names[0]
+        notes.append(f"{table.path.name}: the first column has no name and counts the rows: left out")
+    options = {
+        "--time-column": [args.time_column or names[0]],
+        "--series-column": [args.series_column] if args.series_column else [],
+        "--target-column": args.target_column,
+        "--known-column": args.known_column,
+    }
+    used: dict[str, str] = {}  # the option by the column
+    for option, chosen in options.items():
+        for name in chosen:
+            if name not in names:
+                found = textwrap.shorten(", ".join(names), 100)
+                raise UserError(f"{table.path}: {option} {name} is not among the columns {found}")
+            if name in used:
+                raise UserError(
+                    f"{table.path}: the column {name} is both {used[name]} and {option}"
+                )
+            used[name] = option
+    others = [name for name in names if name not in used]
+    targets = args.target_column or others
+    if not targets:
+        raise UserError(
+            f"{table.path}, row 1: there is no column beside {options['--time-column'][0]}, which "
+            "is taken for the time"
+        )
+    inputs = others if args.target_column else []
+    return Columns(
+        options["--time-column"][0], args.series_column, targets, inputs, args.known_column
+    ), notes
+
+
+def is_index(table: Table) -> bool:
+    """Return whether the first column has no name and counts from 0, as pandas writes its index."""
+    if table.columns[0] != "column 1":
+        return False
+    cells = next(table.parts()).iloc[:, 0]
+    return [str(cell) for cell in cells[:3]] == ["0", "1", "2"]
+
+
+def number_series(path: Path, cells: Any, names: dict[str, int]) -> numpy.ndarray:
+    """Return the number of the series of each row, (rows,); new ones are added to `names`."""
+    cells = cells.astype(str)
+    for name in cells.unique():
+        if not name:
+            row = cells.index[(cells == "").argmax()]
+            raise UserError(f"{path}, row {row}: the name of the series is empty")
+        names.setdefault(name, len(names))
+    return cells.map(names).to_numpy(numpy.int64)
+
+
+def read_numbers(path: Path, cells: Any) -> numpy.ndarray:
+    """Return the numbers in the cells of a column, float64 (rows,), NaN where there is none.
+
+    Raises UserError with the first cell that is neither a number nor empty.
+    """
+    import pandas
+
+    values = pandas.to_numeric(cells, errors="coerce").to_numpy(numpy.float64)
+    texts = cells.astype(str).str.strip()
+    wrong = ~numpy.isfinite(values) & ~texts.str.lower().isin(MISSING)
+    for row, text in texts[wrong][:1].items():
+        raise UserError(f"{path}, row {row}: {cells.name} is {text!r}, not a number")
+    return values
+
+
+def describe_missing(channels: list[str], values: Tensor, rows: numpy.ndarray) -> list[str]:
+    """Return a note with the number of missing values and the place of the first one."""
+    parts = []
+    for channel, name in enumerate(channels):
+        missing = values[:, channel].isnan()
+        count = int(missing.sum())
+        if count:
+            parts.append(f"{name} {count:,}, first in row {rows[int(missing.int().argmax())]}")
+    return [f"missing values: {'; '.join(parts)}"] if parts else []
+
+
+def hash_rows(times: Times, numbers: numpy.ndarray, names: list[str], values: Tensor) -> Tensor:
+    """Return a key of each row, int64 (rows,), from its series, time and values."""
+    keys = torch.from_numpy(times.values).view(torch.int64) * MULTIPLIER
+    if names:
+        keys += hash_names(names)[torch.from_numpy(numbers)]
+    for channel in range(values.shape[1]):
+        keys ^= keys >> 29
+        keys += values[:, channel].contiguous().view(torch.int64)
+        keys *= MULTIPLIER
+    return keys
+
+
+# ------------------------------------------------------------------------ windows
+
+
+def standardize(series: Series) -> tuple[Tensor, Tensor, Tensor]:
+    """Return values with a mean of 0 and a deviation of 1 in the training split of each series.
+
+    They are float32 (rows, channels); the means and deviations are (series, channels). A channel
+    that is constant in training, apart from rounding, is not divided.
+    """
+    scaled = torch.empty(series.values.shape)
+    means, deviations = [], []
+    scaled_parts = scaled.split(series.lengths)
+    for part, scaled_part in zip(series.values.split(series.lengths), scaled_parts, strict=True):
+        train = part[: len(part) * 6 // 10].double()
+        std, mean = torch.std_mean(train, dim=0, correction=0)
+        for channel in mean.isnan().nonzero().flatten().tolist():  # with missing values
+            known = train[:, channel][~train[:, channel].isnan()]
+            if not len(known):
+                raise UserError(
+                    f"{series.source}: {series.channels[channel]} has no value in the training "
+                    "split, the first 60 % of the time"
+                )
+            std[channel], mean[channel] = torch.std_mean(known, correction=0)
+        largest = train.nan_to_num(0).abs().amax(dim=0)
+        std[~(std > 1e-9 * largest)] = 1
+        for channel in range(part.shape[1]):  # one at a time: no second copy of all values
+            scaled_part[:, channel] = (part[:, channel] - mean[channel]) / std[channel]
+        means.append(mean.float())
+        deviations.append(std.float())
+    return scaled, torch.stack(means), torch.stack(deviations)
+
+
+def find_windows(args: Namespace, series: Series) -> tuple[list[Tensor], list[str]]:
+    """Return the first rows of the windows of train, val and test, and notes on what is left out.
+
+    Raises UserError if a split has none, or all series are too short.
+    """
+    length = args.context + args.horizon
+    parts: list[list[Tensor]] = [[], [], []]
+    offset = 0
+    short = []
+    for number, rows in enumerate(series.lengths):
+        borders = [0, rows * 6 // 10, rows * 8 // 10, rows]
+        smallest = min(borders[1] - args.context, borders[2] - borders[1], borders[3] - borders[2])
+        if smallest < args.horizon:
+            short.append(number)
+        else:
+            for part, (start, end) in zip(parts, pairwise(borders), strict=True):
+                first = offset + max(start - args.context, 0)
+                part.append(torch.arange(first, offset + end - length + 1))
+        offset += rows
+    if len(short) == len(series.lengths):
+        raise UserError(
+            f"{series.source}: {max(series.lengths)} rows, split 6:2:2, are too few "
+            f"for --context {args.context} and --horizon {args.horizon}"
+        )
+    notes = []
+    if short:
+        notes.append(f"{len(short):,} series are too short: {series.names[short[0]]}, for instance")
+    starts = [torch.cat(pieces) for pieces in parts]
+    if not series.values.isnan().any():
+        return starts, notes
+    whole = leave_out_missing(series, starts, length)
+    count = sum(map(len, starts))
+    left_out = count - sum(map(len, whole))
+    notes.append(f"{left_out:,} of {count:,} windows are left out: values are missing in them")
+    return whole, notes
+
+
+def leave_out_missing(series: Series, starts: list[Tensor], length: int) -> list[Tensor]:
+    """Return the starts of the windows without a missing value, by split.
+
+    Raises UserError if a split has none.
+    """
+    missing = series.values.isnan().any(dim=1)
+    before = torch.cat((torch.zeros(1, dtype=torch.int64), missing.cumsum(0)))  # each row
+    whole = []
+    for name, part in zip(("train", "val", "test"), starts, strict=True):
+        whole.append(part[before[part + length] == before[part]])
+        if not len(whole[-1]):
+            raise UserError(
+                f"{series.source}: no {length} steps of the {name} split are without a missing "
+                "value; fill the empty cells, or try a lower --context"
+            )
+    return whole
