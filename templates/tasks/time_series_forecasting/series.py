@@ -127,7 +127,7 @@ def choose_columns(args: Namespace, table: Table) -> tuple[Columns, list[str]]:
     notes = []
     if not args.time_column and len(names) > 1 and is_index(table):
         del names[0]
-        notes.append(f"{table.path.name}: the first column has no name and counts the rows: left out")
+        notes.append(f"{table.path.name}: the first column, a count of the rows, is left out")
     options = {
         "--time-column": [args.time_column or names[0]],
         "--series-column": [args.series_column] if args.series_column else [],
