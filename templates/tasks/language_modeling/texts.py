@@ -10,7 +10,7 @@ from .identity import hash_names
 from .listing import describe, list_files, list_folder
 from .splits import NO_TEST, NO_VAL, check_splits, divide, get_split, join_names
 
-CHUNK = 2**16  # bytes that are read at once
+CHUNK = 2**14  # bytes that are read at once
 WHOLE = 10  # files are not cut into splits if there are so many of them
 # What often lies beside texts, and is none. Other files that are no text are an error.
 OTHER_FILES = {".avif", ".bmp", ".gif", ".heic", ".ico", ".jpeg", ".jpg", ".png", ".tif", ".tiff"}
@@ -209,7 +209,7 @@ def find_character(path: Path, position: int) -> int:
 
 
 def read_chunks(pieces: Iterable[Piece]) -> Iterator[str]:
-    """Yield the text of pieces, some 64 KiB at once, with a line break between two pieces.
+    """Yield the text of pieces, some 16 KiB at once, with a line break between two pieces.
 
     A chunk ends with a line, if one ends in it. Raises UserError with file and byte if that is no
     text in UTF-8.

@@ -21,7 +21,7 @@ from .run_dir import NO_LOCKS
 from .texts import CHUNK, Piece, find_character, get_size, read_chunks
 from .tokenizer import Tokenizer, get_tokenizer, learn_subwords
 
-BATCH = 16  # chunks that are encoded at once
+BATCH = 32  # chunks that are encoded at once
 SAMPLE = 2**24  # bytes of the training text, at most, that subwords are learned from
 
 
