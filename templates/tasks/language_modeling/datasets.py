@@ -18,7 +18,7 @@ from .engine.tokens import get_file_tokenizer, map_tokens
 
 Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test; `info` holds the vocabulary
 
-VOCABULARY_SIZE = 4096  # of --tokenizer bpe: 256 bytes, and the parts of words that are learned
+VOCABULARY_SIZE = 1024  # of --tokenizer bpe: 256 bytes, and the parts of words that are learned
 
 
 def shift(batch: tuple[Tensor, ...], noise: Tensor, *, context: int) -> tuple[Tensor, ...]:
