@@ -374,6 +374,11 @@ def test_peers_that_never_come(project, tmp_path, rank):
     assert not run_dir.exists()
 
 
+def test_a_batch_norm_needs_more_than_one_sample(alone):
+    options = ["--device", "cpu", "--quick", "--quiet", "--model", "resnet18", "--batch-size", "1"]
+    assert "try a larger --batch-size" in refuse(alone, *options)
+
+
 def test_srun_without_torchrun_is_refused(project):
     assert "srun has started several tasks" in refuse(project, *QUICK, SLURM_STEP_NUM_TASKS=2)
 
@@ -386,7 +391,7 @@ def test_the_first_step_after_more_epochs_has_the_new_rate(alone, tmp_path):
     planned, longer = tmp_path / "planned", tmp_path / "longer"
     run(alone, *schedule, "--epochs", "4", "--run-dir", planned)
     run(alone, *schedule, "--epochs", "2", "--run-dir", longer)
-    run(alone, "--resume", "--epochs", "4", "--run-dir", longer)
+    run(alone, "--resume", "--epochs", "4", "--grad-accum", "2", "--run-dir", longer)
     rates = []
     for folder in (planned, longer):
         found = read_records(folder)

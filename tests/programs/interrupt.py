@@ -1,7 +1,8 @@
 """Runs main.py, and interrupts it at the end of a step.
 
 `python interrupt.py HOW STEP RANK OPTIONS...`, in a project: the process with that rank, 0 if there
-is one process, gets a signal (HOW is SIGKILL or SIGTERM) or raises a ValueError (HOW is error).
+is one process, gets a signal (HOW is SIGKILL or SIGTERM), raises a ValueError (HOW is error) or a
+UserError (HOW is mistake).
 """
 
 import os
@@ -10,6 +11,7 @@ import signal
 import sys
 from typing import Any
 
+from my_project.engine.errors import UserError
 from my_project.engine.logger import Logger
 
 how, step, rank = sys.argv[1], int(sys.argv[2]), sys.argv[3]
@@ -21,6 +23,8 @@ def interrupted_log_step(logger: Logger, state: Any, **scalars: Any) -> None:
     if state.step == step and os.environ.get("RANK", "0") == rank:
         if how == "error":
             raise ValueError("a mistake of one's own")
+        if how == "mistake":
+            raise UserError("a file that only this rank reads")
         os.kill(os.getpid(), getattr(signal, how))
 
 

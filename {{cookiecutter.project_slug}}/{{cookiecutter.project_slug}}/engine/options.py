@@ -12,6 +12,9 @@ import json
 import math
 import os
 import sys
+# {% if cookiecutter.distributed != "none" %}
+import time
+# {% endif %}
 from argparse import Action, ArgumentError, ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Collection
 from pathlib import Path
@@ -54,6 +57,10 @@ class Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         message = message.removeprefix("argument ")
+        # {% if cookiecutter.distributed != "none" %}
+        if os.environ.get("RANK", "0") != "0":
+            time.sleep(5)  # rank 0 reports it, and torchrun ends this process meanwhile
+        # {% endif %}
         self.exit(2, f"error: {message}; python {self.prog} --help shows all options\n")
 
     def _get_value(self, action: Action, arg_string: str) -> Any:

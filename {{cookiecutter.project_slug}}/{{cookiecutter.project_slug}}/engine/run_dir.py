@@ -17,10 +17,8 @@ from .options import to_save
 from .terminal import say
 
 # What a run has made before its first record, and what a killed one has left half written.
-FIRST_FILES = re.compile(
-    r"\.lock|(config|run)\.json|metrics\.jsonl|tracker_\w+\.txt|events\.out\.tfevents\..+"
-    r"|train_samples\.npy"
-)
+FIRST_FILES = (".lock", "config.json", "run.json", "metrics.jsonl", "checkpoints/train_samples.npy")
+FIRST_PATTERN = re.compile(r"tracker_\w+\.txt|events\.out\.tfevents\..+")
 PARTIAL = re.compile(r"[\w-]+\.(json|jsonl|md|npy|png|pt|txt)\.tmp\.\d+")
 # Errors of a file system without locks.
 NO_LOCKS = {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -128,10 +126,13 @@ def remove_failed_start(run_dir: Path, created: list[Path]) -> None:
     """Leave nothing of a new run without a record or a checkpoint, nor the folders made for it."""
     with contextlib.suppress(OSError):
         records = run_dir / "metrics.jsonl"
-        if (records.exists() and records.stat().st_size) or any(run_dir.glob("checkpoints/*.pt")):
+        saved = (run_dir / "checkpoints" / "last.pt").exists()
+        if saved or (records.exists() and records.stat().st_size):
             return
-        for path in [*run_dir.iterdir(), *run_dir.glob("checkpoints/*")]:
-            if FIRST_FILES.fullmatch(path.name):
+        for name in FIRST_FILES:  # without listing the folder, for which there may be no file left
+            (run_dir / name).unlink(missing_ok=True)
+        for path in run_dir.iterdir():
+            if FIRST_PATTERN.fullmatch(path.name):
                 path.unlink()
         shutil.rmtree(run_dir / "tracker", ignore_errors=True)
     for folder in (run_dir / "checkpoints", *created):

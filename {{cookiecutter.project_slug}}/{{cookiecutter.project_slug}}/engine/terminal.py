@@ -5,9 +5,12 @@ import io
 import os
 import signal
 import sys
+# {% if cookiecutter.distributed != "none" %}
+import time
+# {% endif %}
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any, TextIO
 
 from .errors import Stopped, UserError
 
@@ -17,13 +20,18 @@ REMEDIES = {
     "MPS backend out of memory": "Try a smaller --batch-size, or --grad-accum",
     "DefaultCPUAllocator: can't allocate memory": "Try a smaller --batch-size, or --grad-accum",
     # {% if own.workers %}
-    "unable to allocate shared memory": "enlarge /dev/shm (docker: --shm-size), or --workers 0",
-    "is killed by signal: Killed": "it may have needed too much memory: try fewer --workers",
-    "Too many open files": "try fewer --workers, or raise the limit: ulimit -n 4096",
+    "unable to allocate shared memory": "Enlarge /dev/shm (docker: --shm-size), or --workers 0",
+    "is killed by signal: Killed": "It may have needed too much memory: try fewer --workers",
+    "exited unexpectedly": "It may have needed too much memory: try fewer --workers",
+    "Too many open files": "Try fewer --workers, or raise the limit: ulimit -n 4096",
     # {% endif %}
+    "Expected more than 1 value": "Batch norm needs more samples: try a larger --batch-size",
     "InvalidCxxCompiler": "--compile needs a C++ compiler: install one, or leave --compile out",
     "Cannot find a working triton": "--compile needs Triton: install it, or leave --compile out",
 }
+# {% if cookiecutter.distributed != "none" %}
+PEER_IS_GONE = ("Connection closed by peer", "Connection reset by peer", "remote process exited")
+# {% endif %}
 
 
 def say(text: str, file: TextIO | None = None) -> None:
@@ -78,21 +86,35 @@ def as_script() -> Iterator[None]:
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
         message = explain(error)
+        # {% if cookiecutter.distributed != "none" %}
+        if not is_rank0() or is_of_peer(error):
+            time.sleep(5)  # if another process reports it, torchrun ends this one meanwhile
+        # {% endif %}
         if not message:
             raise
         # {% if cookiecutter.distributed == "none" %}
         say(f"error: {message}", sys.stderr)
         # {% else %}
-        if is_rank0() or not getattr(error, "on_all_ranks", False):  # rank 0 reports it for all
+        if is_rank0() or not getattr(error, "on_all_ranks", False):
             say(f"error: {message}", sys.stderr)
         # {% endif %}
+        sys.unraisablehook = ignore  # a DataLoader without its workers fails again at the end
         sys.exit(2)
+
+
+def ignore(_error: Any) -> None:
+    """Say nothing about an exception in a destructor."""
 
 
 # {% if cookiecutter.distributed != "none" %}
 def is_rank0() -> bool:
     """Return whether this is the process that reports for all."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def is_of_peer(error: Exception) -> bool:
+    """Return whether an error only tells that another process has gone, which has its own."""
+    return any(words in str(error) for words in PEER_IS_GONE)
 
 
 # {% endif %}
