@@ -96,3 +96,18 @@ def is_like(project: Path, whole: Path, parts: Path) -> bool:
     lasts = [folder / "checkpoints" / "last.pt" for folder in (whole, parts)]
     out, _ = python(project, PROGRAMS / "compare_weights.py", *lasts)
     return out == "equal\n"
+
+
+# ------------------------------------------------------------------------------------------ kills
+
+
+@pytest.mark.parametrize("every", [50, pytest.param(1, marks=full)])
+def test_kills_before_each_file_operation(project, tmp_path, report_faults: Report, every):
+    options = [*FAST, "--quick", "--save-every", "2", "--ema", "0.9"]
+    out, _ = python(project, PROGRAMS / "kill_everywhere.py", tmp_path, every, *options)
+    found = json.loads(out.splitlines()[-1])
+    assert found["killed"] == found["operations"] // every > 0
+    kind = "`kill -9` before each file operation of a run"
+    note = "equal weights, every file readable, no stray"
+    print(*found["faults"], sep="\n")
+    report_faults(kind, found["killed"], lost=len(found["faults"]), note=note)
