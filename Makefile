@@ -2,7 +2,7 @@
 # make check        the fast lane, under a minute: style, one rendering read, one short run
 # make test         what every change must pass; prints the CPU minutes it took
 # make test-full    all tests but the next ones, before an issue is resolved
-# make test-faults  the faults in their full form: every bit, a hundred kills
+# make test-faults  the faults in their full form, and their table in docs/faults.md
 # make test-mutants removes the engine's promises one by one: a test must notice each
 # make test-bounds  the lowest allowed versions, in a virtual environment of their own
 # make lint         the style alone
@@ -31,10 +31,10 @@ test-full: .venv/ready
 	$(PYTEST) -m "not faults"
 
 test-faults: .venv/ready
-	$(PYTEST) tests/test_faults.py
+	$(PYTEST) --table tests/test_faults*.py
 
 test-mutants: .venv/ready
-	$(BIN)/python tests/mutants.py
+	$(BIN)/python tests/mutants.py --table
 
 test-bounds: .venv/ready
 	$(BIN)/python tests/bounds.py

@@ -1,8 +1,9 @@
 """Mutants: each removes one promise of the engine from a copy, and a test must notice.
 
-    python tests/mutants.py [NAME ...]
+    python tests/mutants.py [--table] [NAME ...]
 
-prints a table of the mutants and the tests that failed. Exit code 1 if a mutant survives.
+prints a table of the mutants and the tests that failed; --table writes it to docs/faults.md. Exit
+code 1 if a mutant survives.
 """
 
 import os
@@ -12,6 +13,8 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
+
+from faults_table import replace_table
 
 ROOT = Path(__file__).parent.parent
 ENGINE = "{{cookiecutter.project_slug}}/{{cookiecutter.project_slug}}/engine/"
@@ -188,18 +191,20 @@ def is_noticed(mutant: Mutant) -> bool:
         return result.returncode == 1
 
 
-def main(names: list[str]) -> int:
+def main(words: list[str]) -> int:
+    names = [word for word in words if word != "--table"]
     survivors = 0
-    print("| without | noticed by | |\n|---|---|---|")
+    lines = ["| without | noticed by | |", "|---|---|---|"]
+    print(*lines, sep="\n")
     for mutant in MUTANTS:
         if not names or mutant.promise in names:
             noticed = is_noticed(mutant)
             survivors += not noticed
-            print(
-                f"| {mutant.promise} | `{mutant.test.partition('::')[2]}` | "
-                f"{'noticed' if noticed else '**survives**'} |",
-                flush=True,
-            )
+            verdict = "noticed" if noticed else "**survives**"
+            lines.append(f"| {mutant.promise} | `{mutant.test.partition('::')[2]}` | {verdict} |")
+            print(lines[-1], flush=True)
+    if "--table" in words:
+        replace_table(ROOT / "docs" / "faults.md", "mutants", "\n".join(lines) + "\n")
     return 1 if survivors else 0
 
 

@@ -16,7 +16,7 @@ FIRST = ["main.py", "utils.py", "models.py", "datasets.py", "plots.py"]  # in th
 
 
 def get_quotes(project: Path) -> dict[str, str]:
-    """Return the quoted texts by name; results, mnist and reading are made by benchmarks/."""
+    """Return the quoted texts by name; benchmarks/ makes results, mnist, reading, tests/ faults."""
     main = (project / "main.py").read_text(encoding="utf-8")
     utils = (project / project.name / "utils.py").read_text(encoding="utf-8")
     return {
@@ -27,7 +27,16 @@ def get_quotes(project: Path) -> dict[str, str]:
         "results": (ROOT / "docs" / "results.md").read_text(encoding="utf-8"),
         "mnist": (ROOT / "docs" / "mnist.md").read_text(encoding="utf-8"),
         "reading": (ROOT / "docs" / "reading.md").read_text(encoding="utf-8"),
+        "faults": find_quote(ROOT / "docs" / "faults.md", "faults"),
     }
+
+
+def find_quote(path: Path, name: str) -> str:
+    """Return what stands between `<!-- name -->` and `<!-- end -->` in a file."""
+    for match in QUOTE.finditer(path.read_text(encoding="utf-8")):
+        if match[2] == name:
+            return match[3]
+    raise ValueError(f"{path} has no {name}")
 
 
 def find_function(code: str, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import random
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from faults_table import Report
 from PIL import Image
 from rendering import render
 from running import (
@@ -127,7 +129,9 @@ def test_an_evaluation_is_no_run_to_resume(project, finished):
     ("every", "number"),
     [(150, 60), pytest.param(1, 1000, marks=pytest.mark.faults)],
 )
-def test_no_flipped_bit_is_silently_wrong(project, finished, tmp_path, every, number):
+def test_no_flipped_bit_is_silently_wrong(
+    project, finished, tmp_path, report_faults: Report, every, number
+):
     program = [PROGRAMS / "flip_bits.py", finished / "checkpoints" / "last.pt", every, number]
     environment = os.environ | {"PYTHONPATH": str(project)}
     words = [sys.executable, *map(str, program)]
@@ -135,6 +139,9 @@ def test_no_flipped_bit_is_silently_wrong(project, finished, tmp_path, every, nu
     assert result.returncode == 0, result.stderr
     refused, harmless = map(int, result.stdout.split())
     assert refused > number and harmless > 0
+    note = f"{refused:,} refused, {harmless:,} harmless"
+    kind = "a bit of a checkpoint: each of its zip directory, and 1,000 of its data"
+    report_faults(kind, refused + harmless, note=note)
 
 
 @pytest.mark.parametrize(
@@ -192,9 +199,10 @@ def sharded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("number", [2, pytest.param(200, marks=pytest.mark.faults)])
-def test_no_flipped_bit_of_a_shard_is_silently_wrong(sharded, number):
+def test_no_flipped_bit_of_a_shard_is_silently_wrong(sharded, report_faults: Report, number):
     out, _ = python(sharded, PROGRAMS / "flip_shards.py", "runs/run/checkpoints/last.pt", number)
     assert int(out) >= 3 * number  # of two shards and of their metadata
+    report_faults("a bit of a sharded checkpoint", int(out), note="all refused")
 
 
 def test_metadata_of_shards_execute_no_code(sharded, tmp_path):
@@ -472,37 +480,65 @@ def test_dropout_continues_after_a_stop(tmp_path):
 
 @pytest.mark.faults
 @pytest.mark.parametrize("distributed", ["fsdp", "ddp"])
-def test_forty_jobs_end_in_order(tmp_path, distributed):
-    """No thread of gloo aborts while the interpreter ends."""
+def test_forty_jobs_end_in_order(tmp_path, report_faults: Report, distributed):
+    """No thread of gloo aborts while the interpreter ends; four jobs are started by torchrun."""
     project = render({"distributed": distributed, "logger": "none"}, tmp_path)
-    failures = []
+    wrong = 0
     for number in range(40):
-        process = start(project, *QUICK, "--run-dir", f"runs/{number}", processes=2)
-        _, err = process.communicate()
-        if process.returncode:
-            failures.append(err)
-    assert failures == []
+        options = [*QUICK, "--run-dir", f"runs/{number}"]
+        if number % 10 == 0:
+            process = start(project, *options, processes=2)
+            process.communicate()
+            wrong += process.returncode != 0
+            continue
+        children = []
+        for place in places(2):
+            out = tmp_path / f"{number}-{place['RANK']}.txt"
+            children.append(forks().start(project, "main.py", *options, out=out, **place))
+        wrong += forks().wait(*children) != [0, 0]
+    report_faults(f"jobs of two processes, {distributed}", 40, wrong=wrong, note="exit code 0")
 
 
 @pytest.mark.faults
-def test_a_hundred_kills(project, tmp_path):
-    """Kill a run a hundred times in the middle of a step or a write, and lose nothing."""
-    options = [*FAST, "--epochs", "12", "--save-every", "1", "--ema", "0.9"]
+def test_a_hundred_kills(project, tmp_path, report_faults: Report):
+    """Kill a run a hundred times in the middle of a write, and lose nothing."""
+    options = [*FAST, "--epochs", "3", "--save-every", "1", "--ema", "0.9"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(project, *options, "--run-dir", whole)
-    killed = 0
-    while killed < 100:
-        process = start(project, *options, "--resume", "--run-dir", parts)
-        before = read_records(parts) if (parts / "metrics.jsonl").exists() else []
-        while process.poll() is None:
-            time.sleep(0.05)
-            now = list((parts / "checkpoints").glob("last.pt.tmp.*"))
-            if now:
-                process.kill()
-                killed += 1
-                break
-        process.communicate()
-        if before and read_records(parts)[-1]["event"] == "test":
+    draw, killed, finished, wrong = random.Random(0), 0, 0, 0
+    while killed < 100 or finished < 5:
+        command = ["main.py", *options, "--resume", "--run-dir", parts]
+        child = forks().start(project, *command, out=tmp_path / "output.txt")
+        if killed < 100:
+            kill_in_write(child, parts, after=draw.randrange(30))
+        (code,) = forks().wait(child)
+        killed += code == -signal.SIGKILL
+        if code != -signal.SIGKILL:
+            finished += 1
+            left = list(parts.rglob("*.tmp.*"))
+            same = code == 0 and same_weights(whole, parts) and records(whole) == records(parts)
+            wrong += not same or bool(left)
             shutil.rmtree(parts)
-    run(project, *options, "--resume", "--run-dir", parts)
-    assert same_weights(whole, parts) and records(whole) == records(parts)
+    note = f"equal weights of {finished} runs that were resumed until their ends"
+    report_faults("`kill -9` in the middle of a write", killed, lost=wrong, note=note)
+
+
+def kill_in_write(child: int, run_dir: Path, after: int) -> None:
+    """Kill a process when it writes a checkpoint and has written some before, unless it ends."""
+    written = set()
+    while forks().poll(child) is None:
+        writing = [path for path in run_dir.glob("checkpoints/last.pt.tmp.*") if path.exists()]
+        if writing:
+            written.add(read_time(run_dir / "checkpoints" / "last.pt"))
+            if len(written) > after:
+                os.kill(child, signal.SIGKILL)
+                return
+        time.sleep(0.001)
+
+
+def read_time(path: Path) -> int:
+    """Return when a file was written, 0 if it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

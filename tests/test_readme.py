@@ -7,7 +7,7 @@ from quoting import QUOTE, README, bring_up_to_date
 from recording import SESSIONS, draw_svg, mask, read_svg, record
 from rendering import CHOICES, ROOT
 
-QUOTES = ["main.py", "train_one_epoch", "tree", "prompts", "results", "reading", "mnist"]
+QUOTES = ["main.py", "train_one_epoch", "tree", "prompts", "results", "faults", "reading", "mnist"]
 
 
 def test_quotes_are_true(default_project):
@@ -33,6 +33,16 @@ def test_linked_files_are_there():
     for path in ("README.md", "CONTRIBUTING.md"):
         for link in re.findall(r"\]\(([^)#]+)\)", (ROOT / path).read_text(encoding="utf-8")):
             assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_tests_of_the_faults_are_there():
+    """Each test that docs/faults.md names."""
+    tests = set()
+    for path in (ROOT / "tests").glob("test_*.py"):
+        tests.update(re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE))
+    text = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(test_\w+)`", text))
+    assert named and named <= tests, named - tests
 
 
 def test_every_choice_is_named():
