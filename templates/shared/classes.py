@@ -1,5 +1,6 @@
 """Classes of a classification: the number of their samples, and their weights in the loss."""
 
+from argparse import Namespace
 from typing import Any
 
 import torch
@@ -14,12 +15,15 @@ def count_classes(labels: Tensor, classes: list[str]) -> dict[str, int]:
     return dict(zip(classes, counts, strict=True))
 
 
-def get_balanced_weights(info: dict[str, Any]) -> Tensor:
-    """Return a weight for each class, (classes,), inverse to the number of its training samples.
+def get_class_weights(args: Namespace, info: dict[str, Any]) -> Tensor | None:
+    """Return the weight of each class in the loss, (classes,), as --class-weights says.
 
-    All classes have the same sum of weights, and the mean weight of the samples is 1. Raises
-    UserError if the data set does not count its classes, or a class has no sample.
+    If balanced, they are inverse to the numbers of training samples: all classes have the same sum
+    of weights, and the mean weight of the samples is 1. Raises UserError if the data set does not
+    count its classes, or a class has no sample.
     """
+    if args.class_weights == "none":
+        return None
     counts = info.get("class_counts", {}).get("train", {})
     if list(counts) != info["classes"]:
         raise UserError("--class-weights balanced needs info['class_counts'], which is not there")

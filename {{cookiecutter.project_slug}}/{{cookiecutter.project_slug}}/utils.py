@@ -30,7 +30,7 @@ from .datasets import DATASETS
 from .engine.batch import batch_size, split
 from .engine.checkpoint import Checkpoint, read_checkpoint
 # {% if cookiecutter.task in cookiecutter._uses.classes %}
-from .engine.classes import get_balanced_weights
+from .engine.classes import get_class_weights
 # {% endif %}
 # {% if cookiecutter.distributed == "none" %}
 from .engine.distributed import set_weights, unwrap

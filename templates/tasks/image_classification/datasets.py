@@ -4,7 +4,6 @@ import math
 from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +14,8 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from .engine.classes import count_classes
-from .engine.images import IMAGENET, find_image_splits, load_digits, load_torchvision, read_image
+from .engine.images import IMAGENET
+from .engine.labelled_images import LabelledFiles, find_image_splits, load_digits, load_torchvision
 from .engine.loader import InMemory
 
 Splits = tuple[Any, Any, Any]  # train, val, test; `info` of each describes the images
@@ -63,26 +63,27 @@ def torchvision_dataset(dataset: Callable[..., Any], args: Namespace, flip: bool
 
 
 class ImageFiles(Dataset):
-    """Images that are read from their files when they are needed."""
+    """Images that are read from their files when they are needed; `info` describes them."""
 
-    def __init__(self, samples: list[tuple[Path, str]], transform: Any, info: dict[str, Any]):
-        self.samples = samples
+    def __init__(self, files: LabelledFiles, transform: Any, info: dict[str, Any]):
+        self.files = files
+        self.names = files.names
         self.transform = transform
         self.info = info
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        path, name = self.samples[index]
-        return self.transform(read_image(path)), self.info["classes"].index(name)
+        image, label = self.files[index]
+        return self.transform(image), label
 
 
 def image_folder(args: Namespace) -> Splits:
     """Return own images: --data-dir holds SPLIT/CLASS/*, or CLASS/* to split 8:1:1."""
-    splits, classes = find_image_splits(args.data_dir, least_classes=2)
+    splits, info = find_image_splits(args.data_dir, least_classes=2)
     size = args.image_size
-    info = {**IMAGENET, "classes": classes, "image_size": size}
+    info = {**info, **IMAGENET, "image_size": size}
     to_tensor = [
         v2.ToImage(),
         v2.ToDtype(torch.float32, scale=True),

@@ -1,6 +1,5 @@
 """Tests of image classification: its loss and metrics, its models and own images."""
 
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from {{ cookiecutter.project_slug }}.datasets import DATASETS, augment
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
+from {{ cookiecutter.project_slug }}.engine.images import read_image
 from {{ cookiecutter.project_slug }}.engine.runtime import start
 from {{ cookiecutter.project_slug }}.models import MODELS
 from {{ cookiecutter.project_slug }}.utils import get_metrics, get_objective, parse_arguments
@@ -89,44 +89,200 @@ def test_augmentation_varies_each_image_in_its_own_way() -> None:
     torch.testing.assert_close(still, image)
 
 
-def make_images(folder: Path) -> Namespace:
-    for label, colour in (("blue", (0, 0, 255)), ("red", (255, 0, 0))):
+def make_images(folder: Path, labels: tuple[str, ...] = ("blue", "red"), number: int = 10) -> None:
+    """Write images of a color, by default that of their class."""
+    for label in labels:
         (folder / label).mkdir(parents=True)
-        for number in range(10):
-            Image.new("RGB", (20 + number, 30), colour).save(folder / label / f"{number}.png")
-    return parse_arguments(["--data-dir", str(folder), "--image-size", "16"])
+        for width in range(20, 20 + number):
+            color = label if label in ("blue", "red") else "green"
+            Image.new("RGB", (width, 30), color).save(folder / label / f"{width}.png")
+
+
+def read(folder: Path, *options: str) -> tuple[Any, Any, Any]:
+    arguments = ["--data-dir", str(folder), "--image-size", "16", *options]
+    return DATASETS["image_folder"](parse_arguments(arguments))
+
+
+def check_refused(folder: Path, *words: str) -> None:
+    """All splits of a folder are read, and the error must have the words."""
+    with pytest.raises(UserError) as caught:
+        for split in read(folder):
+            for index in range(len(split)):
+                split[index]
+    for word in words:
+        assert word in str(caught.value), caught.value
 
 
 def test_own_images_are_split_and_read(tmp_path: Path) -> None:
-    train, val, test = DATASETS["image_folder"](make_images(tmp_path))
+    make_images(tmp_path)
+    train, val, test = read(tmp_path)
     assert [len(split) for split in (train, val, test)] == [16, 2, 2]
+    assert train.info["class_counts"]["val"] == {"blue": 1, "red": 1}
     image, label = train[0]
     assert image.shape == (3, 16, 16)
     is_red = bool(image[0].mean() > image[2].mean())
     assert train.info["classes"][label] == ("red" if is_red else "blue")
+    make_images(tmp_path, ("zebra",))  # the others stay in their splits
+    before, after = set(train.names), set(read(tmp_path)[0].names)
+    assert before <= after
 
 
-def test_splits_are_there_all_or_none(tmp_path: Path) -> None:
-    for number, part in enumerate(("train", "val", "test"), 1):
-        args = make_images(tmp_path / part)
-        args.data_dir = tmp_path
-        if number < 3:
-            with pytest.raises(UserError, match=r"only train.* of train, val and test"):
-                DATASETS["image_folder"](args)
-    assert [len(split) for split in DATASETS["image_folder"](args)] == [20, 20, 20]
+@pytest.mark.parametrize("names", [("train", "valid", "test"), ("Train", "dev_set", "testing")])
+def test_splits_have_names_of_many_kinds(tmp_path: Path, names: tuple[str, str, str]) -> None:
+    for name, number in zip(names, (6, 5, 4), strict=True):
+        make_images(tmp_path / name, number=number)
+    splits = read(tmp_path)
+    assert [len(split) for split in splits] == [12, 10, 8]
+    assert splits[0].info["classes"] == ["blue", "red"]
 
 
-def test_own_images_that_are_wrong_are_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="nowhere"):
-        DATASETS["image_folder"](parse_arguments(["--data-dir", str(tmp_path / "nowhere")]))
-    args = make_images(tmp_path)
-    args.data_dir = tmp_path / "red"
-    with pytest.raises(UserError, match="a folder of images for each of two classes"):
-        DATASETS["image_folder"](args)
-    args.data_dir = tmp_path
+def test_a_split_may_be_missing(tmp_path: Path) -> None:
+    make_images(tmp_path / "train")
+    check_refused(tmp_path, "train")
+    make_images(tmp_path / "test")
+    splits = read(tmp_path)
+    assert [len(split) for split in splits] == [18, 2, 20]
+    assert not set(splits[0].names) & set(splits[1].names)
+    assert "no validation split" in " ".join(splits[0].info["notes"])
+    (tmp_path / "test").rename(tmp_path / "val")
+    splits = read(tmp_path)
+    assert splits[2].names == splits[1].names
+    assert "no test split" in " ".join(splits[0].info["notes"])
+
+
+def test_labels_are_those_of_the_training_classes(tmp_path: Path) -> None:
+    composed, apart = "caf\u00e9", "cafe\u0301"  # as Linux and as macOS mostly write it
+    make_images(tmp_path / "train", ("axolotl", composed, "red"), 3)
+    make_images(tmp_path / "val", (apart, "red"), 3)
+    _, val, _ = read(tmp_path)
+    assert val.info["classes"] == ["axolotl", composed, "red"]
+    assert [val[index][1] for index in range(6)] == [1, 1, 1, 2, 2, 2]
+    make_images(tmp_path / "val", ("zebra",), 3)
+    check_refused(tmp_path, "zebra", "val split", "20.png")
+
+
+def test_what_is_no_image_is_left_out_and_counted(tmp_path: Path) -> None:
+    make_images(tmp_path / "elsewhere")
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for label in ("blue", "red"):
+        (folder / label).symlink_to(tmp_path / "elsewhere" / label)
+        (folder / label / "._20.png").write_bytes(b"Mac OS X")
+        (folder / label / "IMG_1.HEIC").write_bytes(b"ftypheic")
+    (folder / ".ipynb_checkpoints").mkdir()
+    Image.new("RGB", (9, 9)).save(folder / ".ipynb_checkpoints" / "0.png")
+    (folder / "bird").mkdir()
+    splits = read(folder)
+    assert sum(map(len, splits)) == 20
+    assert splits[0].info["classes"] == ["blue", "red"]
+    notes = " ".join(splits[0].info["notes"])
+    for word in ("2 x .heic file", "2 x hidden file", "1 x hidden folder", "bird"):
+        assert word in notes
+
+
+def test_wrong_folders_are_named(tmp_path: Path) -> None:
+    check_refused(tmp_path / "nowhere", "nowhere")
+    make_images(tmp_path / "all" / "animals")
+    check_refused(tmp_path / "all", "two classes", str(tmp_path / "all" / "animals"))
+    check_refused(tmp_path / "all" / "animals" / "red", "two classes")
+    for name in ("train", "val"):
+        make_images(tmp_path / "high" / "animals" / name)
+    check_refused(tmp_path / "high", str(tmp_path / "high" / "animals"))
+    Image.new("RGB", (9, 9)).save(tmp_path / "all" / "animals" / "0.png")
+    check_refused(tmp_path / "all" / "animals", "0.png", "beside")
+    make_images(tmp_path / "few", number=2)
+    check_refused(tmp_path / "few", "too few")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_photographs_are_turned_as_their_exif_data_say(tmp_path: Path, suffix: str) -> None:
+    seen = Image.new("RGB", (40, 60))
+    seen.paste("red", (0, 0, 40, 20))  # at the top
+    seen.paste("blue", (0, 20, 15, 60))  # at the left
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # numbers of Image.Transpose
+    for orientation in range(1, 9):
+        stored = seen
+        if orientation > 1:
+            stored = seen.transpose(Image.Transpose(undo[orientation]))
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / f"{orientation}.{suffix}"
+        stored.save(path, exif=exif, quality=95)
+        image = read_image(path)
+        assert image.size == (40, 60)
+        for place, color in (((30, 8), (255, 0, 0)), ((5, 45), (0, 0, 255)), ((30, 45), (0, 0, 0))):
+            pixel = torch.tensor(image.getpixel(place))
+            assert (pixel - torch.tensor(color)).abs().max() < 40, (orientation, place)
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_values_of_16_bits_are_scaled(tmp_path: Path, suffix: str) -> None:
+    for value in (0, 8000, 50000, 65535):
+        path = tmp_path / f"{value}.{suffix}"
+        Image.new("I;16", (9, 9), value).save(path)
+        assert read_image(path).getpixel((4, 4)) == (round(value / 257),) * 3
+    big = Image.new("I;16", (9, 9), 50000).tobytes()[::-1]
+    image = Image.frombytes("I;16B", (9, 9), big)
+    image.save(tmp_path / "big.tif")
+    assert read_image(tmp_path / "big.tif").getpixel((4, 4)) == (195, 195, 195)
+
+
+def test_what_is_transparent_is_white(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (32, 32), (0, 255, 0, 0))
+    image.paste((200, 60, 40, 255), (8, 8, 24, 24))
+    image.save(tmp_path / "rgba.png")
+    image.save(tmp_path / "rgba.webp", lossless=True)
+    gray = Image.new("LA", (32, 32), (90, 0))
+    gray.save(tmp_path / "la.png")
+    palette = Image.new("P", (32, 32), 1)
+    palette.putpalette([200, 60, 40, 0, 255, 0])
+    palette.save(tmp_path / "p.png", transparency=1)
+    Image.new("RGB", (32, 32), (0, 255, 0)).save(tmp_path / "rgb.png", transparency=(0, 255, 0))
+    for path in tmp_path.iterdir():
+        read_back = read_image(path)
+        assert read_back.mode == "RGB"
+        assert read_back.getpixel((2, 2)) == (255, 255, 255), path
+    assert read_image(tmp_path / "rgba.png").getpixel((16, 16)) == (200, 60, 40)
+
+
+def test_other_modes_are_read_or_refused(tmp_path: Path) -> None:
+    image = Image.new("RGB", (9, 9), (255, 255, 255))
+    for mode, name in (("1", "bit.png"), ("L", "l.png"), ("P", "p.gif"), ("CMYK", "cmyk.jpg")):
+        image.convert(mode).save(tmp_path / name)
+        histogram = read_image(tmp_path / name).convert("L").histogram()
+        assert sum(histogram[250:]) == 81, name
+    for mode, word in (("F", "floating-point"), ("I", "integers")):
+        Image.new(mode, (9, 9), 1).save(tmp_path / "32.tif")
+        with pytest.raises(UserError, match=rf"32\.tif has {word}.* of 32 bits"):
+            read_image(tmp_path / "32.tif")
+
+
+def damage(data: bytes, number: int) -> bytes:
+    """Return a file with a changed byte, or without its end."""
+    place = number * 7919 % len(data)
+    changed = bytes([data[place] ^ (1 + number % 255)])
+    return data[:place] if number % 9 == 0 else data[:place] + changed + data[place + 1 :]
+
+
+def test_a_damaged_image_is_named(tmp_path: Path) -> None:
+    image = Image.effect_noise((40, 30), 60)
+    for suffix in ("png", "jpg", "tif", "bmp", "webp", "gif"):
+        image.save(tmp_path / f"0.{suffix}")
+        data = (tmp_path / f"0.{suffix}").read_bytes()
+        for number in range(60):
+            path = tmp_path / f"damaged.{suffix}"
+            path.write_bytes(damage(data, number))
+            try:
+                assert read_image(path).mode == "RGB"
+            except UserError as error:
+                assert str(path) in str(error) and "\n" not in str(error)
+    Image.new("1", (19000, 10000)).save(tmp_path / "map.png")  # 24 kB
+    with pytest.raises(UserError, match=r"map\.png"):
+        read_image(tmp_path / "map.png")
+
+
+def test_a_damaged_image_ends_the_training_with_its_name(tmp_path: Path) -> None:
+    make_images(tmp_path)
     for path in (tmp_path / "red").iterdir():
         path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(UserError, match=r"red/\d\.png"):
-        for split in DATASETS["image_folder"](args):
-            for index in range(len(split)):
-                split[index]
+    check_refused(tmp_path, "red", ".png")

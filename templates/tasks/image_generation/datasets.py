@@ -5,7 +5,6 @@ from argparse import Namespace
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import torch
 import torchvision
@@ -13,12 +12,13 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
-from .engine.images import (
+from .engine.identity import hash_names
+from .engine.labelled_images import (
     Images,
+    LabelledFiles,
     find_image_splits,
     load_digits,
     load_torchvision,
-    read_image,
 )
 from .engine.loader import InMemory
 from .models import RandomFeatures
@@ -100,27 +100,27 @@ def image_folder(args: Namespace) -> Splits:
 
     Each of these holds images, or a folder for each class.
     """
-    splits, classes = find_image_splits(args.data_dir)
-    train, val, test = [read_images(split, classes, args.image_size) for split in splits]
-    return in_memory(args, (train, val, test), classes, flip=True)
+    files, info = find_image_splits(args.data_dir)
+    train, val, test = [read_images(part, args.image_size) for part in files]
+    splits = in_memory(args, (train, val, test), info["classes"], flip=True)
+    for split, part in zip(splits, files, strict=True):
+        split.info["notes"] = info["notes"]
+        split.keys = hash_names(part.names)
+    return splits
 
 
-def read_images(samples: list[tuple[Path, str]], classes: list[str], size: int) -> Images:
-    """Return images, scaled to `size` x `size` pixels, and labels of samples (path, class)."""
-    images = torch.empty(len(samples), 3, size, size, dtype=torch.uint8)
-    labels = torch.empty(len(samples), dtype=torch.int64)
-    read = partial(read_square, size=size)
+def read_images(files: LabelledFiles, size: int) -> Images:
+    """Return the middle squares of images, scaled to `size` x `size` pixels, and their labels."""
+
+    def read(index: int) -> Tensor:
+        image, _ = files[index]
+        return pil_to_tensor(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
+
+    images = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
     with ThreadPoolExecutor() as pool:
-        for index, image in enumerate(pool.map(read, [path for path, _ in samples])):
+        for index, image in enumerate(pool.map(read, range(len(files)))):
             images[index] = image
-            labels[index] = classes.index(samples[index][1])
-    return images, labels
-
-
-def read_square(path: Path, size: int) -> Tensor:
-    """Return the middle square of an image, scaled to `size` pixels: bytes (3, size, size)."""
-    image = ImageOps.fit(read_image(path), (size, size), Image.Resampling.LANCZOS)
-    return pil_to_tensor(image)
+    return images, files.labels
 
 
 DATASETS: dict[str, Callable[[Namespace], Splits]] = {

@@ -180,15 +180,27 @@ def test_own_images_are_split_and_read(tmp_path: Path) -> None:
 
 
 def test_own_images_need_no_classes_and_may_be_split(tmp_path: Path) -> None:
-    for part, number in (("train", 5), ("val", 2)):
+    for part, number in (("train", 20), ("test", 3)):
         args = make_images(tmp_path / part, ("",), number)
     args.data_dir = tmp_path
-    with pytest.raises(UserError, match="only train, val of train, val and test"):
-        DATASETS["image_folder"](args)
-    make_images(tmp_path / "test", ("",), 3)
     splits = DATASETS["image_folder"](args)
-    assert [len(split) for split in splits] == [5, 2, 3]
+    assert [len(split) for split in splits] == [18, 2, 3]
+    assert "no validation split" in " ".join(splits[0].info["notes"])
+    make_images(tmp_path / "valid", ("",), 4)
+    splits = DATASETS["image_folder"](args)
+    assert [len(split) for split in splits] == [20, 4, 3]
     assert splits[0].info["classes"] == [""]
+    assert splits[1].keys is not None
+
+
+def test_one_class_is_enough(tmp_path: Path) -> None:
+    args = make_images(tmp_path, ("blue",), 20)
+    assert DATASETS["image_folder"](args)[0].info["classes"] == ["blue"]
+    for part in ("train", "val"):
+        make_images(tmp_path / "all" / "animals" / part)
+    args.data_dir = tmp_path / "all"
+    with pytest.raises(UserError, match=r"animals holds splits: is --data-dir .*animals meant"):
+        DATASETS["image_folder"](args)
 
 
 def test_own_images_that_are_wrong_are_named(tmp_path: Path) -> None:
@@ -196,10 +208,10 @@ def test_own_images_that_are_wrong_are_named(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
             DATASETS["image_folder"](args)
 
-    args = make_images(tmp_path / "few", number=4)
+    args = make_images(tmp_path / "few", number=2)
     check(r"few: 0 image\(s\) are too few for val")
     args.data_dir = tmp_path / "nowhere"
-    check("nowhere holds no images")
+    check("nowhere")
     args = make_images(tmp_path)
     whole = (tmp_path / "blue" / "25.png").read_bytes()
     cut = whole[: len(whole) // 2]
@@ -212,4 +224,4 @@ def test_own_images_that_are_wrong_are_named(tmp_path: Path) -> None:
     for part, name in (("train", "red"), ("val", "blue"), ("test", "red")):
         make_images(tmp_path / "parts" / part, (name,), 3)
     args.data_dir = tmp_path / "parts"
-    check("val/blue/20.png: .* class 'blue'")
+    check("val/blue/20.png: the class 'blue' of the val split")

@@ -1,119 +1,141 @@
 """Folders of own images and masks."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS
-from torchvision.transforms.v2.functional import pil_to_tensor
 
 from .errors import UserError
-from .images import read_image
-from .splits import split_list
+from .identity import hash_names
+from .images import SUFFIXES, find_size, read_image
+from .listing import describe, list_files
+from .masks import IGNORED, MaskReader, read_classes
+from .paired_folders import find_paired_folders, group_by_stem
+from .splits import divide
 
-Pair = tuple[Path, Path]  # the files of an image and of its mask
+MASK_SUFFIXES = SUFFIXES - {".pbm", ".pgm", ".pnm", ".ppm"}  # their values are scaled when read
+ENDINGS = ("", "_mask", "-mask", "_label", "_labels", "_gt", "_seg")  # of a mask's name
 
 
+@dataclass
 class MaskFiles:
     """Pairs of an image and its mask, read when they are needed."""
 
-    def __init__(self, pairs: list[Pair]):
-        self.pairs = pairs
+    folder: Path
+    names: list[str]  # of the images, relative to `folder`
+    masks: list[Path]
+    reader: MaskReader
 
     def __len__(self) -> int:
-        return len(self.pairs)
+        return len(self.names)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, Image.Image]:
-        image, mask = self.pairs[index]
-        return read_image(image), read_mask(mask)
+        image = read_image(self.folder / self.names[index])
+        mask = self.reader.read(self.masks[index])
+        check_size(self.masks[index], mask.size, image.size)
+        return image, mask
+
+    def select(self, indices: list[int]) -> "MaskFiles":
+        """Return some of the pairs."""
+        names = [self.names[index] for index in indices]
+        masks = [self.masks[index] for index in indices]
+        return MaskFiles(self.folder, names, masks, self.reader)
+
+    def find_labels(self, index: int) -> set[int]:
+        """Return the labels in a mask. Raises UserError if it is wrong, or not of its image."""
+        mask = self.reader.read(self.masks[index])
+        check_size(self.masks[index], mask.size, find_size(self.folder / self.names[index]))
+        return {label for label, number in enumerate(mask.histogram()) if number}
 
 
-def find_mask_splits(folder: Path, ignored: int) -> tuple[list[MaskFiles], list[str]]:
-    """Return the training, validation and test split in a folder, and the names of the classes.
+def check_size(path: Path, size: tuple[int, int], image_size: tuple[int, int]) -> None:
+    """Raise UserError if a mask has another (width, height) than its image."""
+    if size == image_size:
+        return
+    width, height = image_size
+    text = f"{path} has {size[0]} x {size[1]} pixels, its image {width} x {height}"
+    if size == (height, width):
+        text += ": is the image turned by its EXIF data, and the mask not?"
+    raise UserError(text)
 
-    The splits are in train/, val/ and test/, or `folder` itself is split 8:1:1. Raises UserError
-    if something is wrong.
+
+def find_mask_splits(folder: Path, ignored: int) -> tuple[list[MaskFiles], list[str], list[str]]:
+    """Return the training, validation and test split in a folder, the classes, and notes.
+
+    The splits are train/images and train/masks, or images/train and masks/train, and so on, or
+    `folder` itself, with images/ and masks/, is split 8:1:1. A tenth of train validates, and val is
+    tested, if these are missing. All masks are read, to find what is wrong before the training.
+    Raises UserError, which names the file.
     """
-    classes = read_classes(folder / "classes.txt")
-    names = ("train", "val", "test")
-    if any((folder / name).is_dir() for name in names):
-        splits = [find_pairs(folder / name, classes, ignored) for name in names]
-    else:
-        splits = split_list(find_pairs(folder, classes, ignored), val=0.1, test=0.1)
-    return [MaskFiles(pairs) for pairs in splits], classes
+    reader = read_classes(folder / "classes.txt", ignored)
+    folders, notes = find_paired_folders(folder, ("masks", "labels"))
+    left_out: Counter[str] = Counter()
+    splits = {}
+    for split, (images, masks) in folders.items():
+        splits[split] = find_pairs(folder, images, masks, reader, left_out)
+    notes += describe(left_out)
+    notes += check_masks(folder, splits, reader)
+    if "val" not in splits:
+        train = splits["train"]
+        share = 0.0 if "test" in splits else 0.1
+        parts = divide(hash_names(train.names), val=0.1, test=share)
+        train, val, test = (train.select(indices.tolist()) for indices in parts)
+        splits = {"test": test, **splits, "train": train, "val": val}
+    chosen = [splits["train"], splits["val"], splits.get("test", splits["val"])]
+    return chosen, reader.classes, notes
 
 
-def read_classes(path: Path) -> list[str]:
-    """Return the names of the classes, one in each line, from index 0 on."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read the names of the classes in {path}: {error}") from None
-    return [line.strip() for line in lines if line.strip()]
+def check_masks(folder: Path, splits: dict[str, MaskFiles], reader: MaskReader) -> list[str]:
+    """Read all masks, and return a note about ignored pixels, if there are any.
 
-
-def find_pairs(folder: Path, classes: list[str], ignored: int) -> list[Pair]:
-    """Return the images of a folder with their masks: images/NAME.jpg (.png, ...), masks/NAME.png.
-
-    A mask has one channel of 8 bits: the index of each pixel's class, or `ignored`. All files are
-    read, to find what is wrong before the training; UserError names the file.
+    Raises UserError if a mask is wrong, or if there is nothing but the first class in all of them.
     """
-    pairs = []
-    for image in sorted(folder.glob("images/*")):
-        hidden = image.name.startswith(".")  # macOS adds such files
-        if image.suffix.lower() in IMG_EXTENSIONS and not hidden:
-            pairs.append((image, folder / "masks" / f"{image.stem}.png"))
-    if not pairs:
-        raise UserError(f"{folder / 'images'} holds no images")
-    allowed = {*range(len(classes)), ignored}
-    found: set[int] = set()
+    found: Counter[int] = Counter()  # masks by label
     with ThreadPoolExecutor() as pool:
-        for (_, mask), labels in zip(pairs, pool.map(read_labels, pairs), strict=True):
-            if labels - allowed:
-                raise UserError(describe_label(mask, min(labels - allowed), len(classes)))
-            found |= labels
-    if found <= {0, ignored}:
-        raise UserError(
-            f"{folder / 'masks'}: no mask holds a class but 0; "
-            "a white object needs label 1, not 255"
-        )
-    return pairs
+        for files in splits.values():
+            for labels in pool.map(files.find_labels, range(len(files))):
+                found.update(labels)
+    if set(found) <= {0, IGNORED}:
+        hint = ""
+        if found[IGNORED]:
+            hint = f"; {found[IGNORED]:,} masks have {reader.ignored}, which is ignored: "
+            hint += "a white object needs label 1, not 255, or its color in classes.txt"
+        raise UserError(f"{folder}: no mask holds a class but {reader.classes[0]!r}{hint}")
+    masks = sum(map(len, splits.values()))
+    if not found[IGNORED]:
+        return []
+    return [f"{found[IGNORED]:,} of {masks:,} masks have pixels that are ignored"]
 
 
-def read_labels(pair: Pair) -> set[int]:
-    """Return the labels in a mask. Raises UserError if it does not fit its image."""
-    image, mask = pair
-    if not mask.is_file():
-        raise UserError(f"{mask} is missing: {image} has no mask")
-    pixels = read_mask(mask)
-    if pixels.mode not in ("L", "P"):
-        raise UserError(
-            f"{mask} has the mode {pixels.mode}: "
-            "a mask has one channel of 8 bits, with class indices"
-        )
-    size = read_image(image).size
-    if pixels.size != size:
-        width, height = pixels.size
-        raise UserError(f"{mask} has {width} x {height} pixels, its image {size[0]} x {size[1]}")
-    return {label for label, number in enumerate(pixels.histogram()) if number}
+def find_pairs(
+    folder: Path, images: Path, masks: Path, reader: MaskReader, left_out: Counter[str]
+) -> MaskFiles:
+    """Return the images of a folder with their masks: images/NAME.jpg, masks/NAME.png and so on.
 
-
-def describe_label(mask: Path, label: int, classes: int) -> str:
-    """Return the message about a label that no class has: it names the first pixel."""
-    labels = pil_to_tensor(read_mask(mask))[0]
-    row, column = torch.nonzero(labels == label)[0].tolist()
-    return (
-        f"{mask}, row {row}, column {column}: label {label} is none of the {classes} classes, "
-        "which count from 0"
-    )
-
-
-def read_mask(path: Path) -> Image.Image:
-    """Return a mask as it is stored. Raises UserError if it cannot be read."""
-    try:
-        with Image.open(path) as file:
-            file.load()
-            return file
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"cannot read the mask {path}: {error}") from None
+    Counts the files that are left out. Raises UserError if an image has no mask, or two of them.
+    """
+    paths, others = list_files(images, SUFFIXES) if images.is_dir() else ([], Counter())
+    left_out.update(others)
+    if not paths:
+        raise UserError(f"{images} holds no images")
+    mask_paths, others = list_files(masks, MASK_SUFFIXES)
+    left_out.update(others)
+    by_stem = group_by_stem(masks, mask_paths)
+    names = []
+    chosen = []
+    for path in paths:
+        stem = path.relative_to(images).with_suffix("")
+        found = []
+        for ending in ENDINGS:
+            found += by_stem.get(stem.with_name(stem.name + ending), [])
+        if not found:
+            raise UserError(f"{masks / stem}.png is missing: {path} has no mask")
+        if len(found) > 1:
+            raise UserError(f"{path} has more than one mask: {found[0]} and {found[1]}")
+        names.append(path.relative_to(folder).as_posix())
+        chosen.append(found[0])
+    if len(mask_paths) > len(set(chosen)):
+        left_out["mask without an image"] += len(mask_paths) - len(set(chosen))
+    return MaskFiles(folder, names, chosen, reader)

@@ -19,11 +19,11 @@ from .engine.annotations import find_mask_splits
 from .engine.errors import UserError
 from .engine.images import IMAGENET
 from .engine.loader import InMemory
+from .engine.masks import IGNORED
 from .engine.shapes import CLASSES, draw_shapes
 from .engine.splits import split_indices
 
 Splits = tuple[Any, Any, Any]  # train, val, test; `info` of each describes the images
-IGNORED = 255  # label of pixels that count neither in the loss nor in the metrics
 
 
 def shapes(args: Namespace) -> Splits:
@@ -63,11 +63,12 @@ def augment(batch: tuple[Tensor, ...], noise: Tensor) -> tuple[Tensor, ...]:
 class ImageFiles(Dataset):
     """Pairs of an image and its mask, read when they are needed, as squares of `size` pixels.
 
-    `pairs[index]` is a pair of PIL images.
+    `pairs[index]` is a pair of PIL images; own files have `names`.
     """
 
     def __init__(self, pairs: Any, size: int, info: dict[str, Any], augmented: bool = False):
         self.pairs = pairs
+        self.names = getattr(pairs, "names", None)
         self.size = size
         self.info = info
         fit = [v2.Resize(None, max_size=size), self.pad]
@@ -103,9 +104,10 @@ class ImageFiles(Dataset):
         )
 
 
-def from_pairs(args: Namespace, train: Any, val: Any, test: Any, classes: list[str]) -> Splits:
+def from_pairs(args: Namespace, splits: Any, classes: list[str], notes: list[str]) -> Splits:
     """Return the splits of pairs of PIL images and masks."""
-    info = {**IMAGENET, "classes": classes}
+    train, val, test = splits
+    info = {**IMAGENET, "classes": classes, "notes": notes}
     size = args.image_size
     return (
         ImageFiles(train, size, info, augmented=args.augment),
@@ -134,7 +136,7 @@ def from_torchvision(
     train_indices, val_indices, _ = split_indices(len(pairs), val=0.1, test=0.0)
     train = Subset(pairs, train_indices.tolist())
     val = Subset(pairs, val_indices.tolist())
-    return from_pairs(args, train, val, test, classes)
+    return from_pairs(args, (train, val, test), classes, notes=[])
 
 
 def oxford_pet(args: Namespace) -> Splits:
@@ -163,8 +165,7 @@ def voc(args: Namespace) -> Splits:
 
 def mask_folder(args: Namespace) -> Splits:
     """Return own data in --data-dir: images/ and masks/, also in train/, val/ and test/."""
-    (train, val, test), classes = find_mask_splits(args.data_dir, IGNORED)
-    return from_pairs(args, train, val, test, classes)
+    return from_pairs(args, *find_mask_splits(args.data_dir, args.ignore_index))
 
 
 DATASETS: dict[str, Callable[[Namespace], Splits]] = {

@@ -1,16 +1,21 @@
 """Tests of semantic segmentation: ignored pixels, augmentation of images and masks, own files."""
 
+import shutil
+import struct
+import zlib
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from PIL import Image
 
 from {{ cookiecutter.project_slug }}.datasets import DATASETS, IGNORED, augment
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
+from {{ cookiecutter.project_slug }}.engine.masks import MaskReader
 from {{ cookiecutter.project_slug }}.engine.runtime import start
 from {{ cookiecutter.project_slug }}.models import MODELS
 from {{ cookiecutter.project_slug }}.utils import get_metrics, get_objective, parse_arguments
@@ -112,15 +117,120 @@ def test_own_files_are_split_and_read(tmp_path: Path) -> None:
 
 
 def test_splits_of_own_files_are_taken_as_they_are(tmp_path: Path) -> None:
-    for name in ("train", "val", "test"):
+    for name in ("train", "valid", "test"):
         args = make_files(tmp_path / name)
     (tmp_path / "classes.txt").write_text("water\nfire\n", encoding="utf-8")
     args.data_dir = tmp_path
+    for path in (tmp_path / "test" / "masks").iterdir():  # of background alone, as may be
+        Image.open(path).point([0] * 256).save(path)
     splits = DATASETS["mask_folder"](args)
     assert [len(split) for split in splits] == [10, 10, 10]
+    shutil.rmtree(tmp_path / "valid")
+    splits = DATASETS["mask_folder"](args)
+    assert [len(split) for split in splits] == [9, 1, 10]
+    assert "no validation split" in " ".join(splits[0].info["notes"])
     for path in (tmp_path / "test" / "images").iterdir():
         path.unlink()
     with pytest.raises(UserError, match=r"test.images holds no images"):
+        DATASETS["mask_folder"](args)
+
+
+def test_splits_may_be_in_the_folders_of_images_and_masks(tmp_path: Path) -> None:
+    args = make_files(tmp_path)
+    for kind, suffix in (("images", "jpg"), ("masks", "png")):
+        for number in range(10):
+            part = tmp_path / kind / ("train", "val", "test")[number % 3]
+            part.mkdir(exist_ok=True)
+            (tmp_path / kind / f"{number}.{suffix}").rename(part / f"{number}.{suffix}")
+    splits = DATASETS["mask_folder"](args)
+    assert splits[1].names == ["images/val/1.jpg", "images/val/4.jpg", "images/val/7.jpg"]
+    for split in splits:
+        check_files(split)
+    (tmp_path / "masks" / "val").rename(tmp_path / "masks" / "more")
+    with pytest.raises(UserError, match=r"images.val"):
+        DATASETS["mask_folder"](args)
+
+
+def test_masks_have_other_suffixes_and_names(tmp_path: Path) -> None:
+    args = make_files(tmp_path)
+    for number, name in enumerate(("0.tif", "1_mask.gif", "2.bmp", "3_label.png")):
+        path = tmp_path / "masks" / f"{number}.png"
+        Image.open(path).save(tmp_path / "masks" / name)
+        path.unlink()
+    (tmp_path / "masks" / "._4.png").write_bytes(b"Mac OS X")
+    (tmp_path / "masks" / "other.png").write_bytes((tmp_path / "masks" / "5.png").read_bytes())
+    splits = DATASETS["mask_folder"](args)
+    for split in splits:
+        check_files(split)
+    notes = " ".join(splits[0].info["notes"])
+    assert "1 x hidden file" in notes and "1 x mask without an image" in notes
+
+
+def save_gray(path: Path, mask: Image.Image, bits: int) -> None:
+    """Write a gray PNG of 1, 2 or 4 bits, which Pillow itself does not write."""
+    rows = b""
+    for y in range(mask.height):
+        bit_text = "".join(f"{mask.getpixel((x, y)):0{bits}b}" for x in range(mask.width))
+        bit_text += "0" * (-len(bit_text) % 8)
+        rows += b"\0" + bytes(int(bit_text[i : i + 8], 2) for i in range(0, len(bit_text), 8))
+    header = struct.pack(">IIBBBBB", *mask.size, bits, 0, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")):
+        data += struct.pack(">I", len(body)) + kind + body
+        data += struct.pack(">I", zlib.crc32(kind + body))
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8, 16])
+def test_masks_have_as_many_bits_as_they_need(tmp_path: Path, bits: int) -> None:
+    path = tmp_path / "mask.png"
+    highest = min(2**bits - 1, 15)
+    mask = Image.new("L", (11, 5), 0)
+    mask.paste(highest, (3, 1, 9, 4))
+    if bits == 16:
+        Image.fromarray(numpy.asarray(mask).astype(numpy.uint16)).save(path)
+    elif bits == 8:
+        mask.convert("RGB").save(path)  # equal channels
+    else:
+        save_gray(path, mask, bits)
+    reader = MaskReader([str(number) for number in range(highest + 1)], {}, ignored=255)
+    assert reader.read(path).tobytes() == mask.tobytes()
+
+
+def test_another_label_may_be_ignored(tmp_path: Path) -> None:
+    args = make_files(tmp_path)
+    args.ignore_index = 1
+    path = tmp_path / "masks" / "3.png"
+    mask = Image.open(path)
+    mask.paste(2, (0, 0, 20, 30))
+    mask.save(path)
+    (tmp_path / "classes.txt").write_text("water\nfire\nair\n", encoding="utf-8")
+    splits = DATASETS["mask_folder"](args)
+    values = {int(label) for split in splits for _, mask in split for label in mask.unique()}
+    assert values == {0, 2, IGNORED}
+    assert "10 of 10 masks have pixels that are ignored" in splits[0].info["notes"]
+
+
+@pytest.mark.parametrize("text", ["sea 0 0 255\nfire 255 0 0", "0 0 255 sea\n255,0,0,fire"])
+def test_masks_in_colors(tmp_path: Path, text: str) -> None:
+    args = make_files(tmp_path)
+    void = "\nignored 0 0 0" if text.startswith("sea") else "\n0 0 0 ignored"
+    (tmp_path / "classes.txt").write_text(text + void, encoding="utf-8")
+    for path in (tmp_path / "masks").iterdir():
+        mask: Image.Image = Image.open(path)
+        mask.putpalette([0, 0, 255, 255, 0, 0])  # as in Pascal VOC
+        if path.stem in "012345":
+            mask = mask.convert("RGB")
+            mask.paste((0, 0, 0), (0, 0, 5, 30))
+        mask.save(path)
+    splits = DATASETS["mask_folder"](args)
+    assert splits[0].info["classes"] == ["sea", "fire"]
+    for split in splits:
+        check_files(split)
+    spoiled = Image.open(tmp_path / "masks" / "3.png").convert("RGB")
+    spoiled.paste((128, 64, 0), (0, 0, 2, 3))
+    spoiled.save(tmp_path / "masks" / "3.png")
+    with pytest.raises(UserError, match=r"masks.3\.png: 6 pixels have the color 128 64 0"):
         DATASETS["mask_folder"](args)
 
 
@@ -143,6 +253,10 @@ def cut(name: str) -> Callable[[Path], Any]:
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:60])
 
 
+def write_classes(text: str) -> Callable[[Path], Any]:
+    return lambda folder: (folder / "classes.txt").write_text(text, encoding="utf-8")
+
+
 def blacken(folder: Path) -> None:
     for path in (folder / "masks").iterdir():
         Image.open(path).point([0, 255] * 128).save(path)
@@ -160,12 +274,18 @@ def blacken(folder: Path) -> None:
             rewrite("masks/3.png", "L", (9, 8), 1),
             r"masks.3\.png has 9 x 8 pixels, its image 43 x 30",
         ),
-        (rewrite("masks/3.png", "RGB", (43, 30), 1), r"masks.3\.png has the mode RGB"),
+        (rewrite("masks/3.png", "RGB", (43, 30), 1), r"masks.3\.png has colors \(mode RGB\)"),
+        (rewrite("masks/3.png", "L", (30, 43), 1), r"masks.3\.png has 30 x 43 .*EXIF"),
+        (rewrite("masks/3.tif", "L", (43, 30), 1), r"3\.jpg has more than one mask"),
         (cut("masks/3.png"), r"masks.3\.png"),
         (cut("images/3.jpg"), r"images.3\.jpg"),
-        (lambda folder: (folder / "images").rename(folder / "pictures"), "images holds no images"),
+        (lambda folder: (folder / "images").rename(folder / "pictures"), "holds no images"),
         (blacken, "label 1, not 255"),
         (lambda folder: (folder / "classes.txt").unlink(), r"classes\.txt"),
+        (write_classes("water 0 0 255\nfire\n"), "'fire' has no color"),
+        (write_classes("water\nfire 9 9 256\nair 1 1 1"), "'water' has no color"),
+        (write_classes("water\nwater\n"), "'water' is there twice"),
+        (write_classes("water\n"), r"1 class\(es\): 2 to 255 are needed"),
         (lambda folder: (folder / "classes.txt").write_bytes(b"caf\xe9\n"), r"classes\.txt"),
     ],
 )

@@ -31,6 +31,8 @@ def add_task_options(parser: ArgumentParser) -> None:
     add("--data-dir", type=Path, default="data", help=help)
     help = "pixels of the sides of the squares that images from files are fitted into"
     add("--image-size", type=number(int, 16, 10_001), default=256, help=help)
+    help = "value in the masks of a mask_folder whose pixels are ignored"
+    add("--ignore-index", type=number(int, 0, 65_536), default=255, help=help)
     help = "augment the training images and their masks at random"
     add("--augment", action=switch, default=True, help=help)
     help = "start from torchvision's weights for COCO, which are downloaded"
