@@ -70,10 +70,13 @@ def main(args: Namespace, runtime: Runtime) -> None:
     logger.finish(state, test)
 
 
+def check(args: Namespace, runtime: Runtime) -> None:
+    """Read all samples once, and say which of them a training would use."""
+    check_data(args, *get_loaders(args, runtime))
+
+
 if __name__ == "__main__":
     args = parse_arguments()
+    run = check if args.check_data else main
     with as_script(), start(args) as runtime:
-        if args.check_data:
-            check_data(args, *get_loaders(args, runtime))
-        else:
-            main(args, runtime)
+        run(args, runtime)

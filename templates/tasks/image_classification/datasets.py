@@ -15,7 +15,13 @@ from torchvision.transforms import v2
 
 from .engine.classes import count_classes
 from .engine.images import IMAGENET
-from .engine.labelled_images import LabelledFiles, find_image_splits, load_digits, load_torchvision
+from .engine.labelled_images import (
+    Images,
+    LabelledFiles,
+    find_image_splits,
+    load_digits,
+    load_torchvision,
+)
 from .engine.loader import InMemory
 
 Splits = tuple[Any, Any, Any]  # train, val, test; `info` of each describes the images
@@ -38,28 +44,31 @@ def augment(batch: tuple[Tensor, ...], noise: Tensor, *, flip: bool) -> tuple[Te
     return images, labels
 
 
-def in_memory(args: Namespace, splits: Any, classes: list[str], flip: bool = False) -> Splits:
-    """Return splits whose images, bytes, are normalized by those of the training split."""
+def normalize(splits: Any, classes: list[str]) -> tuple[list[Images], dict[str, Any]]:
+    """Return splits with images normalized by those of the first split, and what describes them."""
     images = splits[0][0].float() / 255
     std, mean = torch.std_mean(images, dim=(0, 2, 3), keepdim=True)
     info: dict[str, Any] = {"classes": classes, "mean": mean[0], "std": std[0]}
     info["channels"], info["image_size"] = images.shape[1:3]
     info["class_counts"] = {"train": count_classes(splits[0][1], classes)}
-    train, val, test = [((images / 255 - mean) / std, labels) for images, labels in splits]
-    augmented = partial(augment, flip=flip) if args.augment else None
-    train_set = InMemory(*train, info=info, augment=augmented)
-    return train_set, InMemory(*val, info=info), InMemory(*test, info=info)
+    return [((images / 255 - mean) / std, labels) for images, labels in splits], info
 
 
 def digits(args: Namespace) -> Splits:
     """Return 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, split 3:1:1."""
-    return in_memory(args, load_digits(), list("0123456789"))
+    (train, val, test), info = normalize(load_digits(), classes=list("0123456789"))
+    augmented = partial(augment, flip=False) if args.augment else None
+    train_set = InMemory(*train, info=info, augment=augmented)
+    return train_set, InMemory(*val, info=info), InMemory(*test, info=info)
 
 
 def torchvision_dataset(dataset: Callable[..., Any], args: Namespace, flip: bool = False) -> Splits:
     """Return one of torchvision's data sets; a tenth of its training images validates."""
     splits, classes = load_torchvision(args, dataset)
-    return in_memory(args, splits, classes, flip)
+    (train, val, test), info = normalize(splits, classes)
+    augmented = partial(augment, flip=flip) if args.augment else None
+    train_set = InMemory(*train, info=info, augment=augmented)
+    return train_set, InMemory(*val, info=info), InMemory(*test, info=info)
 
 
 class ImageFiles(Dataset):

@@ -60,7 +60,8 @@ def in_memory(
             info["length"] = tokens.shape[1]
         tokens = F.pad(tokens, (0, info["length"] - tokens.shape[1]), value=PADDING)
         info["class_counts"][name] = count_classes(labels, classes)
-        datasets.append(InMemory(tokens, labels, info=info, keys=hash_names(texts)))
+        datasets.append(InMemory(tokens, labels, info=info))
+        datasets[-1].keys = hash_names(texts)
     train, val, test = datasets
     if args.augment:
         train.augment = augment

@@ -48,13 +48,15 @@ def split_series(args: Namespace, series: Series) -> Splits:
         tensors.append(series.numbers[: len(windows)])  # of the series that a window is from
     splits = []
     for indices in starts:
-        keys = None if series.keys is None else series.keys[indices + args.context]
         first, last = int(indices[0]), int(indices[-1])
         if len(indices) == last + 1 - first:  # the usual case, without a gap
             parts = [tensor[first : last + 1] for tensor in tensors]
-            splits.append(InMemory(*parts, info=info, keys=keys))
+            splits.append(InMemory(*parts, info=info))
         else:
-            splits.append(InMemory(*tensors, info=info, keys=keys, indices=indices))
+            splits.append(InMemory(*tensors, info=info))
+            splits[-1].indices = indices
+        if series.keys is not None:
+            splits[-1].keys = series.keys[indices + args.context]
     train, val, test = splits
     return train, val, test
 

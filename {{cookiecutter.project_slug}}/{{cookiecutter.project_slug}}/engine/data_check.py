@@ -108,7 +108,10 @@ def read_samples(args: Namespace, loader: Any) -> Iterator[Finding]:
 def look_at_tensors(dataset: InMemory) -> Iterator[Finding]:
     """Yield what is found in each sample of data in memory."""
     for start in range(0, len(dataset), CHUNK):
-        rows = [tensor[start : start + CHUNK] for tensor in dataset.tensors]
+        chosen: Any = slice(start, start + CHUNK)
+        if dataset.indices is not None:
+            chosen = dataset.indices[chosen]
+        rows = [tensor[chosen] for tensor in dataset.tensors]
         finite = torch.ones(len(rows[0]), dtype=torch.bool)
         for tensor in rows:
             finite &= tensor.isfinite().view(len(tensor), -1).all(dim=1)

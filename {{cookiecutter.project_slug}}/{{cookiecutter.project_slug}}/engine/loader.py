@@ -48,9 +48,10 @@ class InMemory(Dataset):
     its device; `noise` is uniform in [0, 1), (batch, noise_columns). It depends on the seed and the
     step alone, so that a resumed run augments alike. `transform(sample)` changes one sample at a
     time, as the transforms of torchvision.transforms.v2 do, and `collate_fn(samples)` makes a batch
-    of samples, which may come from lists of tensors of different lengths; either is slower. `keys`,
-    a hash of each sample, int64 (samples,), let a checkpoint know what it was trained on. With
-    `indices`, int64 (samples,), the samples are these entries of the tensors alone.
+    of samples, which may come from lists of tensors of different lengths; either is slower.
+
+    By the attribute `keys`, a hash of each sample, int64 (samples,), a checkpoint knows what it was
+    trained on. With `indices`, int64 (samples,), the samples are these entries of the tensors.
     """
 
     def __init__(
@@ -61,8 +62,6 @@ class InMemory(Dataset):
         noise_columns: int = 8,
         transform: Callable[[Any], Any] | None = None,
         collate_fn: Callable[[list[Any]], Any] = default_collate,
-        keys: Tensor | None = None,
-        indices: Tensor | None = None,
     ):
         self.tensors = tensors
         self.info = info or {}
@@ -70,8 +69,8 @@ class InMemory(Dataset):
         self.noise_columns = noise_columns
         self.transform = transform
         self.collate_fn = collate_fn
-        self.keys = keys
-        self.indices = indices
+        self.keys: Tensor | None = None
+        self.indices: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.tensors[0] if self.indices is None else self.indices)
