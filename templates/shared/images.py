@@ -1,5 +1,4 @@
 # {% set normalized = cookiecutter.task in ("image_classification", "semantic_segmentation") %}
-# {% set listed = cookiecutter.task != "object_detection" %}
 """Reading of image files, as they are to be seen."""
 
 import warnings
@@ -11,22 +10,16 @@ import numpy
 # {% if normalized %}
 import torch
 # {% endif %}
-# {% if listed %}
 from PIL import Image, ImageOps, features
-# {% else %}
-from PIL import Image, ImageOps
-# {% endif %}
 
 from .errors import UserError
 
 warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # a large photograph is welcome
-# {% if listed %}
 
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"}
 SUFFIXES |= {".tif", ".tiff", ".webp"}
 if features.check("avif"):
     SUFFIXES.add(".avif")
-# {% endif %}
 # {% if normalized %}
 
 IMAGENET = {  # what models that were trained on ImageNet expect

@@ -28,15 +28,15 @@ NO_TEST = "there is no test split: the validation split is tested, too"
 
 
 def find_splits(
-    folder: Path, suffixes: Collection[str] | None = None
+    folder: Path, suffixes: Collection[str] | None = None, folders: bool = True
 ) -> tuple[dict[str, list[Path]], list[str]]:
     """Return the folders in a folder that are "train", "val" and "test", and notes; often none.
 
     With `suffixes`, in lower case, files with one of them are splits as well, also in several parts
-    such as train-0.csv and train-1.csv. Names are compared without case: train or training; val,
-    valid, validation or dev; test or testing; then a number, or a word such as images or set. "val"
-    or "test" may be missing, which is a note. Raises UserError that lists what was found if it is
-    anything else.
+    such as train-0.csv and train-1.csv; without `folders` they alone are. Names are compared
+    without case: train or training; val, valid, validation or dev; test or testing; then a number,
+    or a word such as images or set. "val" or "test" may be missing, which is a note. Raises
+    UserError that lists what was found if it is anything else.
     """
     found: dict[str, list[Path]] = {}
     others = []
@@ -46,6 +46,8 @@ def find_splits(
             stem, _, suffix = stem.partition(".")
             if suffixes is None or f".{suffix}" not in suffixes:
                 continue
+        elif not folders:
+            continue
         split = get_split(stem)
         if split:
             found.setdefault(split, []).append(path)
@@ -66,6 +68,7 @@ def find_splits(
 
 def get_split(stem: str) -> str:
     """Return the split of a name without suffix, in lower case, or an empty string."""
+    stem = stem.removeprefix("instances_")  # of COCO's files
     for split, aliases in ALIASES.items():
         for alias in aliases:
             rest = stem.removeprefix(alias)

@@ -6,6 +6,7 @@ pixels, and (most,). `most` is the highest number of boxes in an image; the labe
 
 from argparse import Namespace
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
-from torchvision.datasets import VOCDetection
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights
 from torchvision.transforms import v2
 from torchvision.tv_tensors import BoundingBoxes
 
-from .engine.annotations import CocoFile, Sample, make_sample, read_voc_objects
-from .engine.errors import UserError
-from .engine.images import read_image
+from .engine.boxes import Sample
+from .engine.coco import CocoFile, find_coco_splits
 from .engine.loader import InMemory
 from .engine.shapes import CLASSES, draw_shapes
-from .engine.splits import split_list
+from .engine.splits import split_indices
+from .engine.voc import find_voc_splits, load_voc
+from .engine.yolo import find_yolo_splits
 
 Splits = tuple[Any, Any, Any]  # train, val, test; `info` of each describes the images
 VOC_CLASSES = DeepLabV3_ResNet50_Weights.DEFAULT.meta["categories"][1:]  # without background
@@ -63,12 +64,13 @@ class ImageFiles(Dataset):
     """Images that are read when they are needed, with their boxes, fitted into a square."""
 
     def __init__(
-        self, samples: list[Sample], size: int, classes: list[str], augmented: bool = False
+        self, samples: list[Sample], size: int, info: dict[str, Any], augmented: bool = False
     ):
         self.samples = samples
+        self.names = [sample.name for sample in samples]
         self.size = size
-        self.info = {"classes": classes, "image_size": size}
-        self.most = max([1, *(len(labels) for _, _, labels in samples)])
+        self.info = {**info, "image_size": size}
+        self.most = max([1, *(len(sample.labels) for sample in samples)])
         transforms = [v2.ToImage()]
         if augmented:  # as for SSD (Liu et al. 2016, https://arxiv.org/abs/1512.02325)
             transforms.append(v2.RandomPhotometricDistort())
@@ -84,9 +86,9 @@ class ImageFiles(Dataset):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        path, boxes, labels = self.samples[index]
-        image = read_image(path)
+        image, boxes = self.samples[index].read()
         boxes = BoundingBoxes(boxes, format="XYXY", canvas_size=(image.height, image.width))
+        labels = self.samples[index].labels
         sample = self.transform({"image": image, "boxes": boxes, "labels": labels})
         height, width = sample["image"].shape[1:]
         border = (0, self.size - width, 0, self.size - height)
@@ -98,14 +100,14 @@ class ImageFiles(Dataset):
         )
 
 
-def from_files(args: Namespace, splits: list[list[Sample]], classes: list[str]) -> Splits:
+def from_files(args: Namespace, splits: list[list[Sample]], info: dict[str, Any]) -> Splits:
     """Return the training, validation and test split of images in files."""
     train, val, test = splits
     size = args.image_size
     return (
-        ImageFiles(train, size, classes, augmented=args.augment),
-        ImageFiles(val, size, classes),
-        ImageFiles(test, size, classes),
+        ImageFiles(train, size, info, augmented=args.augment),
+        ImageFiles(val, size, info),
+        ImageFiles(test, size, info),
     )
 
 
@@ -115,29 +117,10 @@ def voc(args: Namespace) -> Splits:
     VOC2007's val images validate, its test images test; VOC2007's train and VOC2012's trainval
     images are to train.
     """
-    train = [*load_voc(args, "2012", "trainval"), *load_voc(args, "2007", "train")]
-    splits = [train, load_voc(args, "2007", "val"), load_voc(args, "2007", "test")]
-    return from_files(args, splits, VOC_CLASSES)
-
-
-def load_voc(args: Namespace, year: str, part: str) -> list[Sample]:
-    """Return the samples of a part of Pascal VOC.
-
-    Raises UserError if it is not in --data-dir and cannot be downloaded.
-    """
-    folder = args.data_dir / "VOCdevkit" / f"VOC{year}"
-    present = (folder / "ImageSets" / "Main" / f"{part}.txt").exists()
-    try:
-        data = VOCDetection(args.data_dir, year, part, download=not present)
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"--dataset voc is not in {args.data_dir} and cannot be downloaded: {error}"
-        ) from None
-    samples = []
-    for image, annotation in zip(data.images, data.annotations, strict=True):
-        boxes, labels = read_voc_objects(annotation, VOC_CLASSES)
-        samples.append(make_sample(Path(image), boxes, labels))
-    return samples
+    load = partial(load_voc, args.data_dir, VOC_CLASSES)
+    train = [*load("2012", "trainval"), *load("2007", "train")]
+    splits = [train, load("2007", "val"), load("2007", "test")]
+    return from_files(args, splits, {"classes": VOC_CLASSES})
 
 
 def coco(args: Namespace) -> Splits:
@@ -149,33 +132,26 @@ def coco(args: Namespace) -> Splits:
     files = []
     for part in ("train2017", "val2017"):
         path = args.data_dir / "annotations" / f"instances_{part}.json"
-        files.append(CocoFile(path, args.data_dir / part, own=False))
-    known = files[0].samples
-    train, val, _ = split_list(known, val=5000 / len(known), test=0.0)
-    return from_files(args, [train, val, files[1].samples], files[0].classes)
+        files.append(CocoFile(path, args.data_dir, [args.data_dir / part]))
+    classes = files[0].classes
+    known, test = (file.get_samples(classes, path) for file in files)
+    train, val, _ = split_indices(len(known), val=5000 / len(known), test=0.0)
+    splits = [[known[index] for index in part.tolist()] for part in (train, val)]
+    return from_files(args, [*splits, test], {"classes": classes})
 
 
-def coco_json(args: Namespace) -> Splits:
-    """Return own images: DIR/train.json, val.json, test.json, or DIR/annotations.json, split 8:1:1.
-
-    DIR is --data-dir; the images are in it or in DIR/images.
-    """
-    home = args.data_dir
-    folders = (home / "images", home)
-    if not (home / "train.json").exists():
-        file = CocoFile(home / "annotations.json", *folders)
-        return from_files(args, split_list(file.samples, val=0.1, test=0.1), file.classes)
-    files = [CocoFile(home / f"{name}.json", *folders) for name in ("train", "val", "test")]
-    if any(file.classes != files[0].classes for file in files):
-        raise UserError(
-            f"--data-dir {home}: train.json, val.json and test.json have different categories"
-        )
-    return from_files(args, [file.samples for file in files], files[0].classes)
+def own_files(
+    find: Callable[[Path], tuple[list[list[Sample]], dict[str, Any]]], args: Namespace
+) -> Splits:
+    """Return own images in --data-dir, whose boxes are in files of one of three formats."""
+    return from_files(args, *find(args.data_dir))
 
 
 DATASETS: dict[str, Callable[[Namespace], Splits]] = {
     "shapes": shapes,
     "voc": voc,
     "coco": coco,
-    "coco_json": coco_json,
+    "coco_json": partial(own_files, find_coco_splits),
+    "yolo": partial(own_files, find_yolo_splits),
+    "voc_xml": partial(own_files, find_voc_splits),
 }

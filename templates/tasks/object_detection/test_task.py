@@ -11,9 +11,10 @@ import torch
 from PIL import Image
 
 from {{ cookiecutter.project_slug }}.datasets import DATASETS, ImageFiles, augment
-from {{ cookiecutter.project_slug }}.engine.annotations import make_sample
+from {{ cookiecutter.project_slug }}.engine.boxes import make_sample
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
 from {{ cookiecutter.project_slug }}.engine.runtime import start
+from {{ cookiecutter.project_slug }}.engine.yolo import parse_names
 from {{ cookiecutter.project_slug }}.models import MODELS, center_detections, center_losses
 from {{ cookiecutter.project_slug }}.utils import get_metrics, get_objective, parse_arguments
 
@@ -114,7 +115,7 @@ def keep(content: dict[str, Any]) -> None:
 
 
 def make_images(folder: Path, change: Callable[[dict[str, Any]], object] = keep) -> Namespace:
-    (folder / "images").mkdir()
+    (folder / "images").mkdir(parents=True)
     content: dict[str, Any] = {
         "images": [],
         "annotations": [],
@@ -130,6 +131,10 @@ def make_images(folder: Path, change: Callable[[dict[str, Any]], object] = keep)
     (folder / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
     options = ["--dataset", "coco_json", "--data-dir", str(folder), "--image-size", "32"]
     return parse_arguments(options)
+
+
+def set_box(index: int, *box: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda content: content["annotations"][index].update(bbox=box)
 
 
 def test_own_images_are_split_and_fitted_into_a_square(tmp_path: Path) -> None:
@@ -155,13 +160,227 @@ def test_own_images_are_split_and_fitted_into_a_square(tmp_path: Path) -> None:
 def test_splits_of_own_images_are_taken_as_they_are(tmp_path: Path) -> None:
     args = make_images(tmp_path)
     text = (tmp_path / "annotations.json").read_text(encoding="utf-8")
-    for name in ("train", "val", "test"):
+    for name in ("train", "valid", "test"):
         (tmp_path / f"{name}.json").write_text(text, encoding="utf-8")
+    (tmp_path / "annotations.json").unlink()
     assert [len(split) for split in DATASETS["coco_json"](args)] == [20, 20, 20]
-    text = text.replace('"cat"', '"horse"')
-    (tmp_path / "val.json").write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="different categories"):
+    (tmp_path / "test.json").unlink()
+    splits = DATASETS["coco_json"](args)
+    assert splits[2].names == splits[1].names
+    assert "no test split" in " ".join(splits[0].info["notes"])
+    content = json.loads(text)
+    content["categories"].reverse()  # labels go by name
+    (tmp_path / "valid.json").write_text(json.dumps(content), encoding="utf-8")
+    splits = DATASETS["coco_json"](args)
+    assert splits[1].info["class_counts"]["val"] == {"cat": 0, "dog": 19}
+    (tmp_path / "valid.json").write_text(text.replace('"dog"', '"horse"'), encoding="utf-8")
+    with pytest.raises(UserError, match=r"valid\.json: .*1\.png has a 'horse', no category of"):
         DATASETS["coco_json"](args)
+
+
+def test_each_split_may_have_its_folder(tmp_path: Path) -> None:
+    for name in ("train", "valid"):
+        args = make_images(tmp_path / name)
+        (tmp_path / name / "annotations.json").rename(tmp_path / name / "_annotations.coco.json")
+        for path in (tmp_path / name / "images").iterdir():
+            path.rename(tmp_path / name / path.name)
+    args.data_dir = tmp_path
+    splits = DATASETS["coco_json"](args)
+    assert [len(split) for split in splits] == [20, 20, 20]
+    assert splits[0].names[0] == "train/0.png"
+
+
+def write_windows(content: dict[str, Any]) -> None:
+    for entry in content["images"]:
+        entry["file_name"] = "images\\" + entry["file_name"]
+
+
+def write_texts(content: dict[str, Any]) -> None:
+    for entry in content["annotations"]:
+        entry.update(category_id="9", bbox=[str(number) for number in entry["bbox"]])
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        (write_windows, ""),
+        (write_texts, ""),
+        (set_box(4, 5, 5, 0, 5), "1 x box without an area"),
+        (set_box(4, 35, 10, 30, 20), "1 x part of a box outside of its image"),
+        (lambda content: content["annotations"][4].update(iscrowd=1), "1 x box of a crowd"),
+    ],
+)
+def test_what_is_harmless_is_read_and_counted(
+    tmp_path: Path, change: Callable[[Any], object], note: str
+) -> None:
+    args = make_images(tmp_path, change)
+    text = (tmp_path / "annotations.json").read_text(encoding="utf-8")
+    (tmp_path / "annotations.json").write_text(text, encoding="utf-8-sig")
+    splits = DATASETS["coco_json"](args)
+    assert sum(map(len, splits)) == 20
+    assert note in " ".join(splits[0].info["notes"])
+    counts = [counts["dog"] for counts in splits[0].info["class_counts"].values()]
+    assert sum(counts) == (18 if "area" in note or "crowd" in note else 19)
+
+
+def test_a_split_without_boxes_is_refused(tmp_path: Path) -> None:
+    args = make_images(tmp_path, lambda content: content["annotations"].clear())
+    with pytest.raises(UserError, match="the train split, 16 images, has no boxes"):
+        DATASETS["coco_json"](args)
+    args = make_images(tmp_path / "few", keep_first_boxes)
+    for counts in DATASETS["coco_json"](args)[0].info["class_counts"].values():
+        assert counts["dog"] > 0
+
+
+def keep_first_boxes(content: dict[str, Any]) -> None:
+    del content["annotations"][4:]
+
+
+def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
+    def add_size(content: dict[str, Any]) -> None:
+        for entry in content["images"]:
+            entry.update(width=60, height=40)
+
+    args = make_images(tmp_path, add_size)
+    for size, message in (((120, 80), "120 x 80 pixels, and 60 x 40"), ((40, 60), "EXIF")):
+        for path in (tmp_path / "images").iterdir():
+            Image.new("RGB", size).save(path)
+        with pytest.raises(UserError, match=message):
+            DATASETS["coco_json"](args)[0][0]
+
+
+def make_yolo(folder: Path, images: str = "images", labels: str = "labels") -> Namespace:
+    """Write 20 images of 60 x 40 pixels, all but 0 and 1 with a box, in text files."""
+    for kind in (images, labels):
+        (folder / kind).mkdir(parents=True)
+    for i in range(20):
+        Image.new("RGB", (60, 40)).save(folder / images / f"{i}.png")
+        line = f"{i % 2} 0.5 0.25 0.5 0.5\n"
+        if i == 3:
+            line = "1 0.25 0 0.75 0 0.75 0.5 0.4 0.5\n"  # a polygon
+        if i:
+            (folder / labels / f"{i}.txt").write_text(line if i > 1 else "", encoding="utf-8")
+    (folder / "data.yaml").write_text("nc: 2\nnames: ['cat', \"dog\"]\n", encoding="utf-8")
+    options = ["--dataset", "yolo", "--data-dir", str(folder), "--image-size", "60", "--no-augment"]
+    return parse_arguments(options)
+
+
+def check_boxes(splits: Any) -> None:
+    for split in splits:
+        for index, name in enumerate(split.names):
+            _, boxes, labels = split[index]
+            number = int(Path(name).stem)
+            if number < 2:
+                assert (labels == -1).all()
+            else:
+                assert boxes[0].tolist() == pytest.approx([15, 0, 45, 20])
+                assert split.info["classes"][labels[0]] == ("cat", "dog")[number % 2]
+
+
+def test_yolo_files_are_read(tmp_path: Path) -> None:
+    splits = DATASETS["yolo"](make_yolo(tmp_path))
+    assert [len(split) for split in splits] == [16, 2, 2]
+    check_boxes(splits)
+
+
+@pytest.mark.parametrize("images_first", [True, False])
+def test_splits_of_yolo_files(tmp_path: Path, images_first: bool) -> None:
+    for name in ("train", "val"):
+        folders = f"{name}/images", f"{name}/labels"
+        if images_first:
+            folders = f"images/{name}", f"labels/{name}"
+        args = make_yolo(tmp_path, *folders)
+    splits = DATASETS["yolo"](args)
+    assert [len(split) for split in splits] == [20, 20, 20]
+    check_boxes(splits)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "names: [cat, dog]  # two",
+        "path: x\nnames:\n  0: cat\n  1: dog\nnc: 2",
+        "names:\n- cat\n- 'dog'\nval: y",
+        "names: [\n  'cat',\n  'dog',\n]\nnc: 2",
+        'names: {0: "cat", 1: dog}',
+    ],
+)
+def test_names_of_yolo_classes(text: str) -> None:
+    assert parse_names(text) == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("2 0.5 0.5 0.1 0.1", "class 2 is none of 2"),
+        ("0.5 0.5 0.5 0.1 0.1", "class 0.5"),
+        ("0 30 20 10 10", "is not in shares"),
+        ("0 0.5 0.5 0.1", "is not class x y width height"),
+        ("cat 0.5 0.5 0.1 0.1", "is not class x y width height"),
+        ("0 1.2 0.5 0.1 0.1", "is not inside"),
+    ],
+)
+def test_yolo_files_that_are_wrong_are_named(tmp_path: Path, line: str, message: str) -> None:
+    args = make_yolo(tmp_path)
+    (tmp_path / "labels" / "7.txt").write_text(f"0 0.5 0.5 0.1 0.1\n{line}\n", encoding="utf-8")
+    with pytest.raises(UserError, match=rf"labels.7\.txt, row 2: .*{message}"):
+        DATASETS["yolo"](args)
+    (tmp_path / "data.yaml").unlink()
+    with pytest.raises(UserError, match=r"has no data\.yaml"):
+        DATASETS["yolo"](args)
+
+
+def make_voc(folder: Path, change: Callable[[int, str], str] = lambda _, text: text) -> Namespace:
+    """Write 20 images of 60 x 40 pixels, all but 0 and 1 with a box, in XML files."""
+    for name in ("JPEGImages", "Annotations"):
+        (folder / name).mkdir(parents=True)
+    for i in range(20):
+        Image.new("RGB", (60, 40)).save(folder / "JPEGImages" / f"{i}.jpg")
+        text = f"<object><name>{('cat', 'dog')[i % 2]}</name><difficult>0</difficult><bndbox>"
+        text += "<xmin>16</xmin><ymin>1</ymin><xmax>45</xmax><ymax>20</ymax></bndbox></object>"
+        size = "<size><width>60</width><height>40</height></size>"
+        text = f"<annotation>{size}{text if i > 1 else ''}</annotation>"
+        if i:
+            path = folder / "Annotations" / f"{i}.xml"
+            path.write_text(change(i, text), encoding="utf-8")
+    options = ["--dataset", "voc_xml", "--data-dir", str(folder), "--image-size", "60"]
+    return parse_arguments([*options, "--no-augment"])
+
+
+def test_voc_files_are_read(tmp_path: Path) -> None:
+    args = make_voc(tmp_path)
+    splits = DATASETS["voc_xml"](args)
+    assert [len(split) for split in splits] == [16, 2, 2]
+    check_boxes(splits)
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "train.txt").write_text("\n".join(map(str, range(12))), encoding="utf-8")
+    (lists / "val.txt").write_text("12\n13 1\n14\n", encoding="utf-8")
+    splits = DATASETS["voc_xml"](args)
+    assert [len(split) for split in splits] == [12, 3, 3]
+    check_boxes(splits)
+    (lists / "val.txt").write_text("12\n30\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"val\.txt, row 2: there is no image '30'"):
+        DATASETS["voc_xml"](args)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("<xmin>16</xmin>", "", r"7\.xml, object 1 lacks"),
+        ("<xmin>16", "<xmin>160", r"7\.xml, object 1: the box .* is no box"),
+        ("</annotation>", "", r"7\.xml: "),
+        ("<width>60", "<width>120", r"7\.jpg has 60 x 40 pixels, and 120 x 40"),
+    ],
+)
+def test_voc_files_that_are_wrong_are_named(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    args = make_voc(tmp_path, lambda i, text: text.replace(old, new) if i == 7 else text)
+    with pytest.raises(UserError, match=message):
+        for split in DATASETS["voc_xml"](args):
+            for index in range(len(split)):
+                split[index]
 
 
 def test_photographs_are_turned_as_their_exif_data_say(tmp_path: Path) -> None:
@@ -170,14 +389,15 @@ def test_photographs_are_turned_as_their_exif_data_say(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # show it turned clockwise
     (tmp_path / "images").mkdir()
-    image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "images" / "1.jpg", exif=exif)
     content: dict[str, Any] = {
         "images": [],
         "annotations": [],
         "categories": [{"id": 1, "name": "box"}],
     }
     for i in range(10):
-        content["images"].append({"id": i, "file_name": "1.jpg"})
+        path = tmp_path / "images" / f"{i}.jpg"
+        image.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+        content["images"].append({"id": i, "file_name": path.name})
         entry = {"image_id": i, "category_id": 1, "bbox": [30, 10, 30, 20]}
         content["annotations"].append(entry)
     (tmp_path / "annotations.json").write_text(json.dumps(content), encoding="utf-8")
@@ -191,23 +411,33 @@ def test_photographs_are_turned_as_their_exif_data_say(tmp_path: Path) -> None:
 
 def test_a_box_as_large_as_its_image_outlives_the_rounding_of_sizes(tmp_path: Path) -> None:
     Image.new("RGB", (61, 43)).save(tmp_path / "1.png")
-    sample = make_sample(tmp_path / "1.png", [[0.0, 0.0, 61.0, 43.0]], [0])
+    box = [0.0, 0.0, 61.0, 43.0]
+    sample = make_sample(tmp_path, tmp_path / "1.png", (61, 43), [box], [0])
     for size in (83, 84, 85, 135):
-        _, boxes, labels = ImageFiles([sample], size, ["thing"])[0]
+        _, boxes, labels = ImageFiles([sample], size, {"classes": ["thing"]})[0]
         assert labels.tolist() == [0]
         assert boxes[0].tolist() == pytest.approx([0, 0, size, round(size * 43 / 61)], abs=1)
-
-
-def set_box(index: int, *box: Any) -> Callable[[dict[str, Any]], object]:
-    return lambda content: content["annotations"][index].update(bbox=box)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (set_box(3, 50, 10, 30, 20), r"annotations\[3\].* box .*60 x 40"),
-        (set_box(4, 5, 5, 0, 5), r"annotations\[4\].* box "),
+        (set_box(4, 15, 5, -5, 5), r"annotations\[4\].* is no box"),
+        (set_box(4, 15, 5, 5), r"annotations\[4\]: bbox \[15, 5, 5\] is not the four numbers"),
         (set_box(5, 5, 5, "a", 5), r"annotations\[5\].*'a'"),
+        (
+            lambda content: content["images"][10].update(id=100),
+            r"images\[10\]: the image id 100 is that of images\[0\]",
+        ),
+        (
+            lambda content: content["images"][10].update(file_name="3.png"),
+            r"images\[10\]: the image .*3\.png is that of images\[3\]",
+        ),
+        (
+            lambda content: content["categories"][1].update(id=7),
+            r"categories\[1\]: the category id 7 is that of categories\[0\]",
+        ),
         (
             lambda content: content["annotations"][6].update(category_id=8),
             r"annotations\[6\]: no category .* 8",
@@ -243,5 +473,5 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"annotations\.json.*column 13"):
         DATASETS["coco_json"](args)
     (tmp_path / "annotations.json").unlink()
-    with pytest.raises(UserError, match=r"cannot read .*annotations\.json"):
+    with pytest.raises(UserError, match=r"has no annotations\.json"):
         DATASETS["coco_json"](args)
