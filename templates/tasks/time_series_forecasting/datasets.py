@@ -46,17 +46,19 @@ def split_series(args: Namespace, series: Series) -> Splits:
     tensors = [windows]  # (rows, context + horizon, channels)
     if series.names:
         tensors.append(series.numbers[: len(windows)])  # of the series that a window is from
+    keys = None if series.keys is None else series.keys[args.context :]  # of the first forecast
     splits = []
     for indices in starts:
         first, last = int(indices[0]), int(indices[-1])
         if len(indices) == last + 1 - first:  # the usual case, without a gap
             parts = [tensor[first : last + 1] for tensor in tensors]
             splits.append(InMemory(*parts, info=info))
+            own_keys = None if keys is None else keys[first : last + 1]
         else:
             splits.append(InMemory(*tensors, info=info))
             splits[-1].indices = indices
-        if series.keys is not None:
-            splits[-1].keys = series.keys[indices + args.context]
+            own_keys = None if keys is None else keys[indices]
+        splits[-1].keys = own_keys
     train, val, test = splits
     return train, val, test
 

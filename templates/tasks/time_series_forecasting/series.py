@@ -20,6 +20,7 @@ from .tables import Table, find_tables, open_table
 from .times import TimeReader, Times, describe_steps, sort_times
 
 MULTIPLIER = -7046029254386353131  # odd, with bits all over, as a multiplicative hash needs it
+CHUNK = 65_536  # rows that are worked on at once
 MISSING = {"", "?", "-", "na", "n/a", "nan", "null", "none"}  # cells without a value
 
 
@@ -68,9 +69,9 @@ def read_series(args: Namespace) -> Series:
     channels = [*columns.targets, *columns.inputs, *columns.known]
     length = min(args.rows or table.length, table.length)
     values = torch.empty(length, len(channels), dtype=torch.float64)
-    rows = numpy.empty(length, dtype=numpy.int64)  # in the file
-    numbers = numpy.zeros(length, dtype=numpy.int64)  # of the series
-    names: dict[str, int] = {}
+    rows = numpy.empty(length, dtype=numpy.int32)  # in the file
+    numbers = numpy.zeros(length if columns.series else 0, dtype=numpy.int32)  # of the series
+    found: dict[str, int] = {}  # the numbers by the names
     reader = TimeReader(path, columns.time)
     start = 0
     for part in table.parts():
@@ -79,16 +80,19 @@ def read_series(args: Namespace) -> Series:
         reader.add(part[columns.time])
         rows[start:end] = part.index
         if columns.series:
-            numbers[start:end] = number_series(path, part[columns.series], names)
+            numbers[start:end] = number_series(path, part[columns.series], found)
         for channel, name in enumerate(channels):
             values.numpy()[start:end, channel] = read_numbers(path, part[name])
         start = end
         if start == length:
             break
+    names, numbers = sort_names(found, numbers)
+    if not names:
+        numbers = numpy.broadcast_to(numpy.int32(0), length)
     times = reader.finish()
     notes += table.notes + describe_missing(channels, values, rows)
     order, sorted_notes = sort_times(path, times, rows, numbers)
-    if (order[1:] < order[:-1]).any():
+    if order is not None:
         values, rows, numbers = values[order], rows[order], numbers[order]
         times.values = times.values[order]
     notes += sorted_notes + describe_steps(times, rows, numbers)
@@ -98,9 +102,9 @@ def read_series(args: Namespace) -> Series:
         channels=channels,
         targets=columns.targets,
         known=columns.known,
-        names=list(names),
-        lengths=numpy.bincount(numbers).tolist(),
-        keys=hash_rows(times, numbers, list(names), values),
+        names=names,
+        lengths=numpy.bincount(numbers).tolist() if names else [length],
+        keys=hash_rows(times, numbers, names, values),
         notes=notes,
     )
 
@@ -127,7 +131,7 @@ def choose_columns(args: Namespace, table: Table) -> tuple[Columns, list[str]]:
     notes = []
     if not args.time_column and len(names) > 1 and is_index(table):
         del names[0]
-        notes.append(f"{table.path.name}: the first column, a count of the rows, is left out")
+        notes.append("the first column, without a name, counts the rows: it is left out")
     options = {
         "--time-column": [args.time_column or names[0]],
         "--series-column": [args.series_column] if args.series_column else [],
@@ -174,7 +178,17 @@ def number_series(path: Path, cells: Any, names: dict[str, int]) -> numpy.ndarra
             row = cells.index[(cells == "").argmax()]
             raise UserError(f"{path}, row {row}: the name of the series is empty")
         names.setdefault(name, len(names))
-    return cells.map(names).to_numpy(numpy.int64)
+    return cells.map(names).to_numpy(numpy.int32)
+
+
+def sort_names(found: dict[str, int], numbers: numpy.ndarray) -> tuple[list[str], numpy.ndarray]:
+    """Return the names of series in order, and the numbers of the rows by it."""
+    if not found:
+        return [], numbers
+    names = sorted(found)
+    new = numpy.empty(len(names), dtype=numpy.int32)
+    new[[found[name] for name in names]] = range(len(names))
+    return names, new[numbers]
 
 
 def read_numbers(path: Path, cells: Any) -> numpy.ndarray:
@@ -207,11 +221,12 @@ def hash_rows(times: Times, numbers: numpy.ndarray, names: list[str], values: Te
     """Return a key of each row, int64 (rows,), from its series, time and values."""
     keys = torch.from_numpy(times.values).view(torch.int64) * MULTIPLIER
     if names:
-        keys += hash_names(names)[torch.from_numpy(numbers)]
-    for channel in range(values.shape[1]):
-        keys ^= keys >> 29
-        keys += values[:, channel].contiguous().view(torch.int64)
-        keys *= MULTIPLIER
+        keys += hash_names(names)[torch.from_numpy(numbers).long()]
+    for part, some_values in zip(keys.split(CHUNK), values.split(CHUNK), strict=True):
+        for column in some_values.view(torch.int64).unbind(dim=1):
+            part ^= part >> 29
+            part += column
+            part *= MULTIPLIER
     return keys
 
 
@@ -230,18 +245,22 @@ def standardize(series: Series) -> tuple[Tensor, Tensor, Tensor]:
     for part, scaled_part in zip(series.values.split(series.lengths), scaled_parts, strict=True):
         train = part[: len(part) * 6 // 10].double()
         std, mean = torch.std_mean(train, dim=0, correction=0)
-        for channel in mean.isnan().nonzero().flatten().tolist():  # with missing values
-            known = train[:, channel][~train[:, channel].isnan()]
+        for channel in range(part.shape[1]):
+            known = train[:, channel]
+            if mean[channel].isnan():  # values are missing
+                known = known[~known.isnan()]
+                std[channel], mean[channel] = torch.std_mean(known, correction=0)
             if not len(known):
                 raise UserError(
                     f"{series.source}: {series.channels[channel]} has no value in the training "
                     "split, the first 60 % of the time"
                 )
-            std[channel], mean[channel] = torch.std_mean(known, correction=0)
-        largest = train.nan_to_num(0).abs().amax(dim=0)
-        std[~(std > 1e-9 * largest)] = 1
-        for channel in range(part.shape[1]):  # one at a time: no second copy of all values
-            scaled_part[:, channel] = (part[:, channel] - mean[channel]) / std[channel]
+            low, high = known.aminmax()
+            if std[channel] <= 1e-9 * max(-low, high):
+                std[channel] = 1
+        chunks = zip(part.split(CHUNK), scaled_part.split(CHUNK), strict=True)
+        for values, scaled_values in chunks:  # without a second copy of all values
+            scaled_values.copy_((values - mean) / std)
         means.append(mean.float())
         deviations.append(std.float())
     return scaled, torch.stack(means), torch.stack(deviations)
@@ -273,9 +292,10 @@ def find_windows(args: Namespace, series: Series) -> tuple[list[Tensor], list[st
         )
     notes = []
     if short:
-        notes.append(f"{len(short):,} series are too short: {series.names[short[0]]}, for instance")
-    starts = [torch.cat(pieces) for pieces in parts]
-    if not series.values.isnan().any():
+        name = series.names[short[0]]
+        notes.append(f"left out: {len(short):,} x series too short for a window, such as {name}")
+    starts = [torch.cat(pieces) if len(pieces) > 1 else pieces[0] for pieces in parts]
+    if not series.values.sum().isnan():
         return starts, notes
     whole = leave_out_missing(series, starts, length)
     count = sum(map(len, starts))

@@ -196,7 +196,7 @@ def test_several_series_have_their_own_borders(tmp_path: Path) -> None:
     splits = DATASETS["csv"](args)
     info = splits[0].info
     assert info["series"] == ["north", "south", "west"]
-    assert any("1 series are too short: west" in note for note in info["notes"])
+    assert any("1 x series too short for a window, such as west" in note for note in info["notes"])
     assert [len(split) for split in splits] == [13 + 7, 5 + 3, 5 + 3]
     for split in splits:
         windows, numbers = zip(*[split[index] for index in range(len(split))], strict=True)

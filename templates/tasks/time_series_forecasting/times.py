@@ -91,7 +91,7 @@ class TimeReader:
 
     def finish(self) -> Times:
         """Return all times. Raises UserError if days and months cannot be told apart."""
-        times = {name: numpy.concatenate(values) for name, values in self.read.items()}
+        times = {name: numpy.concatenate(self.read.pop(name)) for name in list(self.read)}
         name = choose_format(self.path, times)
         if name == "number":
             return Times(times[name], name, self.column)
@@ -195,22 +195,26 @@ def choose_format(path: Path, times: dict[str, numpy.ndarray]) -> str:
 
 def sort_times(
     path: Path, times: Times, rows: numpy.ndarray, series: numpy.ndarray
-) -> tuple[numpy.ndarray, list[str]]:
-    """Return the order of the rows by series and time, (rows,), and a note if it is another one.
+) -> tuple[numpy.ndarray | None, list[str]]:
+    """Return the order of the rows by series and time, (rows,), or None if they are in order.
 
-    `rows` are the rows in the file, `series` numbers the series of each row. Raises UserError if a
-    time is there twice.
+    With it comes a note if the times of a series are in another order. `rows` are the rows in the
+    file, `series` numbers the series of each row. Raises UserError if a time is there twice, or if
+    numbers are not in order.
     """
-    order = numpy.lexsort((times.values, series))
-    values, groups = times.values[order], series[order]
-    same = (values[1:] == values[:-1]) & (groups[1:] == groups[:-1])
-    for index in same.nonzero()[0][:1].tolist():
+    values = times.values
+    same = series[1:] == series[:-1]
+    if ((series[1:] > series[:-1]) | (same & (values[1:] > values[:-1]))).all():
+        return None, []
+    order = numpy.lexsort((values, series))
+    twice = (numpy.diff(values[order]) == 0) & (numpy.diff(series[order]) == 0)
+    for index in twice.nonzero()[0][:1].tolist():
         one, other = order[index], order[index + 1]
         raise UserError(
             f"{path}, row {rows[other]}: {times.describe(other)} is the time of row {rows[one]}, "
-            f"too; {explain_twice(times, values[1:][same])}"
+            f"too; {explain_twice(times, values[order][1:][twice])}"
         )
-    late = (times.values[1:] < times.values[:-1]) & (series[1:] == series[:-1])
+    late = same & (values[1:] < values[:-1])
     if not late.any():
         return order, []
     index = 1 + int(late.argmax())
@@ -219,8 +223,9 @@ def sort_times(
             f"{path}, row {rows[index]}: the time {times.describe(index)} is less than in the row "
             "before; sort the rows by time, or name the column of the times by --time-column"
         )
-    row = rows[index]
-    return order, [f"{path.name}: sorted by time, as row {row} is earlier than the row before"]
+    return order, [
+        f"{path.name}: sorted by time, as row {rows[index]} is earlier than the row before"
+    ]
 
 
 def explain_twice(times: Times, twice: numpy.ndarray) -> str:
@@ -249,21 +254,19 @@ def describe_steps(times: Times, rows: numpy.ndarray, series: numpy.ndarray) -> 
         return []
     values, unit = count_periods(times)
     steps = values[1:] - values[:-1]
-    sizes, counts = numpy.unique(steps[same], return_counts=True)
-    usual = sizes[counts.argmax()]
+    usual = find_usual_step(steps, same)
     wide = same & (steps > 1.5 * usual)
     if times.kind == "local" and not unit:
-        skips = steps == usual + NANOSECONDS["hour"]
-        wide[wide & skips & is_clock_change(times.values[1:])] = False  # no gap: summer time begins
+        skips = (wide & (steps == usual + NANOSECONDS["hour"])).nonzero()[0]
+        wide[skips] = ~is_clock_change(times.values[1 + skips])  # no gap: summer time begins
     name = describe_step(usual, times.kind, unit)
     first, last = int(times.values.argmin()), int(times.values.argmax())
     notes = [
         f"time: {times.column}, {times.describe(first)} to {times.describe(last)}, step {name}"
     ]
-    if counts.max() < 0.5 * counts.sum():
-        notes.append(
-            f"the times are irregular: {name} is the most frequent of {len(sizes):,} steps"
-        )
+    share = (same & (steps == usual)).sum() / same.sum()
+    if share < 0.5:
+        notes.append(f"the times are irregular: the most frequent step is {share:.0%} of all")
         return notes
     gaps = wide.nonzero()[0]
     if len(gaps):
@@ -283,17 +286,25 @@ def describe_steps(times: Times, rows: numpy.ndarray, series: numpy.ndarray) -> 
     return notes
 
 
+def find_usual_step(steps: numpy.ndarray, same: numpy.ndarray) -> Any:
+    """Return the most frequent step within a series; `same` is False from one to the next."""
+    first = steps[same.argmax()]
+    if 2 * (same & (steps == first)).sum() > same.sum():
+        return first
+    sizes, counts = numpy.unique(steps[same], return_counts=True)
+    return sizes[counts.argmax()]
+
+
 def count_periods(times: Times) -> tuple[numpy.ndarray, str]:
     """Return times as numbers that grow evenly, and their unit: months, weekdays, or ""."""
     import pandas
 
-    if times.kind == "number":
+    if times.kind == "number" or (times.values % NANOSECONDS["day"]).any():
         return times.values, ""
     moments = pandas.DatetimeIndex(times.values.astype("datetime64[ns]"))
-    is_midnight = (moments == moments.normalize()).all()
-    if is_midnight and ((moments.day == 1).all() or moments.is_month_end.all()):
+    if (moments.day == moments.day[0]).all() or moments.is_month_end.all():
         return numpy.asarray(12 * moments.year + moments.month), "month"
-    is_daily = is_midnight and NANOSECONDS["day"] in numpy.diff(times.values)
+    is_daily = NANOSECONDS["day"] in numpy.diff(times.values)
     if is_daily and (moments.day_of_week < 5).all():
         days = times.values.astype("datetime64[ns]").astype("datetime64[D]")
         return numpy.busday_count(numpy.datetime64("1970-01-01"), days), "weekday"
