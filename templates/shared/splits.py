@@ -147,6 +147,7 @@ def cut(indices: Tensor, keys: Tensor, val: float, test: float) -> tuple[Tensor,
 def nearest(values: Tensor, wanted: float) -> int:
     """Return the value that is nearest to the wanted one."""
     return int(values[(values - wanted).abs().argmin()])
+# {% if cookiecutter.task in cookiecutter._uses.images or "tabular" in cookiecutter.task %}
 
 
 def split_indices(samples: int, val: float, test: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -158,6 +159,8 @@ def split_indices(samples: int, val: float, test: float) -> tuple[Tensor, Tensor
         [samples - val_samples - test_samples, val_samples, test_samples]
     )
     return train, validation, rest
+# {% endif %}
+# {% if cookiecutter.task == "tabular_regression" %}
 
 
 def split_list(items: Sequence[Any], val: float, test: float) -> list[list[Any]]:
@@ -166,3 +169,4 @@ def split_list(items: Sequence[Any], val: float, test: float) -> list[list[Any]]
     for indices in split_indices(len(items), val, test):
         splits.append([items[index] for index in indices.tolist()])
     return splits
+# {% endif %}

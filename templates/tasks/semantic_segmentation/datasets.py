@@ -68,7 +68,8 @@ class ImageFiles(Dataset):
 
     def __init__(self, pairs: Any, size: int, info: dict[str, Any], augmented: bool = False):
         self.pairs = pairs
-        self.names = getattr(pairs, "names", None)
+        if hasattr(pairs, "names"):
+            self.names = pairs.names
         self.size = size
         self.info = info
         fit = [v2.Resize(None, max_size=size), self.pad]

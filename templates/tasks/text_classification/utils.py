@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .datasets import DATASETS
-from .engine.classes import get_balanced_weights
+from .engine.classes import get_class_weights
 from .engine.options import number
 from .engine.runtime import Runtime
 from .models import MODELS
@@ -63,9 +63,7 @@ def get_objective(args: Namespace, info: dict[str, Any]) -> Objective:
 
     Szegedy et al. 2016, https://arxiv.org/abs/1512.00567.
     """
-    weights = None  # (classes,)
-    if args.class_weights == "balanced":
-        weights = get_balanced_weights(info)
+    weights = get_class_weights(args, info)  # (classes,), or None
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:
         tokens, labels = batch  # (batch, length), (batch,)
