@@ -1,5 +1,6 @@
 """Tests of language modeling: loss and metrics, models, windows, own text and tokenizers."""
 
+import errno
 import math
 import threading
 from argparse import Namespace
@@ -295,6 +296,12 @@ def test_what_is_no_text_is_left_out_and_counted(tmp_path: Path) -> None:
     assert sizes == [(10 * 1261 - 2) // 10, 125, 125]
 
 
+def test_a_point_makes_no_split_without_a_training_split(tmp_path: Path) -> None:
+    (tmp_path / "box.js").write_text("a" * 300)
+    (tmp_path / "box.test.js").write_text("b" * 300)
+    assert read_letters(tmp_path) == ["ab", "b", "b"]
+
+
 def test_links_to_folders_are_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "a.txt").write_text("a" * 300)
@@ -374,7 +381,7 @@ def test_tokens_are_made_once_and_mapped(tmp_path: Path, cache: Path, tokenizer:
     assert not torch.equal(train.tensors[0], changed.tensors[0])
 
 
-def test_processes_that_need_the_same_tokens_wait_for_each_other(cache: Path) -> None:
+def test_runs_that_need_the_same_tokens_wait_for_each_other(cache: Path) -> None:
     written = []
 
     def write(path: Path) -> None:
@@ -396,6 +403,16 @@ def test_a_cache_that_cannot_be_written_is_named(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a.txt"))
     with pytest.raises(UserError, match=r"cannot write .*tokens.*: Not a dir.*XDG_CACHE_HOME"):
         DATASETS["text"](args)
+
+
+def test_a_full_disk_is_named(cache: Path) -> None:
+    def write(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(UserError, match=r"cannot write .*No space left.*XDG_CACHE_HOME"):
+        make_once(cache / "a.bin", write)
+    assert [path.name for path in cache.iterdir()] == ["a.lock"]
 
 
 def test_subwords_are_learned_from_a_sample(

@@ -67,18 +67,20 @@ def find_texts(path: Path) -> tuple[dict[str, list[Piece]], list[str]]:
 def find_named_splits(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
     """Return the files and folders of each split in a folder, and notes; often none.
 
-    The name of a split may be any part of a file's name between points, as in wiki.train.tokens.
-    Raises UserError as `find_splits` does.
+    The name of a split may be any part of a file's name between points, as in wiki.train.tokens,
+    unless training is not among them, as with box.test.js. Raises UserError as `find_splits` does.
     """
     found: dict[str, list[Path]] = {}
     others = []
+    is_plain = False
     for path in list_folder(folder):
         split = find_split(path)
         if split:
             found.setdefault(split, []).append(path)
+            is_plain |= split == get_split(path.name.lower().partition(".")[0])
         else:
             others.append(path)
-    if not found:
+    if "train" not in found and not is_plain:
         return {}, []
     check_splits(folder, found, others)
     notes = [f"left out beside the splits: {join_names(others)}"] if others else []

@@ -106,7 +106,7 @@ def get_cache() -> Path:
 
 
 def make_once(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` make a file of the cache, unless it is there; processes wait for each other.
+    """Let `write` make a file of the cache, unless it is there; runs wait for each other.
 
     Raises UserError if that is impossible, on a full disk for instance.
     """
@@ -115,7 +115,7 @@ def make_once(path: Path, write: Callable[[Path], None]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path.with_suffix(".lock")):
-            if path.exists():  # another process has made it
+            if path.exists():  # another run has made it
                 return
             for old in path.parent.glob(f"{path.name}.tmp.*"):  # of one that was killed
                 old.unlink()
