@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import textwrap
 from argparse import Namespace
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import torch
 from torch import Tensor
 
+from .cells import Profile, Reading, find_reading, to_numbers
 from .errors import UserError
 from .identity import hash_names
 from .splits import join_names
 from .tables import Table, find_tables, open_table
 from .times import TimeReader, Times, describe_steps, sort_times
 
+if TYPE_CHECKING:  # slow to import
+    from pandas import DataFrame
+
 MULTIPLIER = -7046029254386353131  # odd, with bits all over, as a multiplicative hash needs it
 CHUNK = 65_536  # rows that are worked on at once
-MISSING = {"", "?", "-", "na", "n/a", "nan", "null", "none"}  # cells without a value
 
 
 @dataclass
@@ -68,34 +72,30 @@ def read_series(args: Namespace) -> Series:
     columns, notes = choose_columns(args, table)
     channels = [*columns.targets, *columns.inputs, *columns.known]
     length = min(args.rows or table.length, table.length)
-    values = torch.empty(length, len(channels), dtype=torch.float64)
     rows = numpy.empty(length, dtype=numpy.int32)  # in the file
     numbers = numpy.zeros(length if columns.series else 0, dtype=numpy.int32)  # of the series
     found: dict[str, int] = {}  # the numbers by the names
     reader = TimeReader(path, columns.time)
-    start = 0
-    for part in table.parts():
-        part = part.iloc[: length - start]
+    profiles = [Profile(name) for name in channels]
+    for start, part in take_rows(table, length):
         end = start + len(part)
         reader.add(part[columns.time])
         rows[start:end] = part.index
         if columns.series:
             numbers[start:end] = number_series(path, part[columns.series], found)
-        for channel, name in enumerate(channels):
-            values.numpy()[start:end, channel] = read_numbers(path, part[name])
-        start = end
-        if start == length:
-            break
+        for profile in profiles:
+            profile.add(path, part[profile.name])
     names, numbers = sort_names(found, numbers)
     if not names:
         numbers = numpy.broadcast_to(numpy.int32(0), length)
     times = reader.finish()
-    notes += table.notes + describe_missing(channels, values, rows)
+    readings = {profile.name: choose_reading(profile) for profile in profiles}
+    values = read_values(table, length, readings)
+    notes += [*table.notes, *describe_numbers(readings), *describe_missing(channels, values, rows)]
     order, sorted_notes = sort_times(path, times, rows, numbers)
     if order is not None:
         values, rows, numbers = values[order], rows[order], numbers[order]
         times.values = times.values[order]
-    notes += sorted_notes + describe_steps(times, rows, numbers)
     return Series(
         source=str(path),
         values=values,
@@ -105,8 +105,58 @@ def read_series(args: Namespace) -> Series:
         names=names,
         lengths=numpy.bincount(numbers).tolist() if names else [length],
         keys=hash_rows(times, numbers, names, values),
-        notes=notes,
+        notes=notes + sorted_notes + describe_steps(times, rows, numbers),
     )
+
+
+def take_rows(table: Table, length: int) -> Iterator[tuple[int, DataFrame]]:
+    """Yield the first rows of a table in parts, each with the number of rows before it."""
+    start = 0
+    for part in table.parts():
+        yield start, part.iloc[: length - start]
+        start += len(part)
+        if start >= length:
+            return
+
+
+def choose_reading(profile: Profile) -> Reading:
+    """Return how the cells of a channel become numbers. Raises UserError if they are none."""
+    reading = find_reading(profile, forced=True)
+    if reading is None or reading.form.kind != "number":
+        place = next(iter(profile.places.values()))
+        raise UserError(
+            f"{place.path}, row {place.row}: {profile.name} is {place.cell!r}, not a number; "
+            "leave the column out of the file, or is it --time-column or --series-column?"
+        )
+    return reading
+
+
+def read_values(table: Table, length: int, readings: dict[str, Reading]) -> Tensor:
+    """Return the numbers of some columns, float64 (rows, columns), NaN where one is missing.
+
+    Raises UserError with the row of an infinite one.
+    """
+    values = torch.empty(length, len(readings), dtype=torch.float64)
+    for start, part in take_rows(table, length):
+        for channel, (name, reading) in enumerate(readings.items()):
+            column = to_numbers(table.path, name, part[name], reading)
+            for index in numpy.isinf(column).nonzero()[0][:1].tolist():
+                cell = str(part[name].iloc[index])
+                row = part.index[index]
+                raise UserError(f"{table.path}, row {row}: {name} is {cell!r}, not a number")
+            values.numpy()[start : start + len(part), channel] = column
+    return values
+
+
+def describe_numbers(readings: dict[str, Reading]) -> list[str]:
+    """Return a note about columns of numbers that are written in another way than 1234.5."""
+    parts = []
+    for name, reading in readings.items():
+        how = ["decimal commas"] if reading.decimal == "," else []
+        how += [f"the unit {reading.unit}"] if reading.unit else []
+        if how:
+            parts.append(f"{name} has {' and '.join(how)}")
+    return ["; ".join(parts)] if parts else []
 
 
 def find_table(data_dir: Path) -> Path:
@@ -189,21 +239,6 @@ def sort_names(found: dict[str, int], numbers: numpy.ndarray) -> tuple[list[str]
     new = numpy.empty(len(names), dtype=numpy.int32)
     new[[found[name] for name in names]] = range(len(names))
     return names, new[numbers]
-
-
-def read_numbers(path: Path, cells: Any) -> numpy.ndarray:
-    """Return the numbers in the cells of a column, float64 (rows,), NaN where there is none.
-
-    Raises UserError with the first cell that is neither a number nor empty.
-    """
-    import pandas
-
-    values = pandas.to_numeric(cells, errors="coerce").to_numpy(numpy.float64)
-    texts = cells.astype(str).str.strip()
-    wrong = ~numpy.isfinite(values) & ~texts.str.lower().isin(MISSING)
-    for row, text in texts[wrong][:1].items():
-        raise UserError(f"{path}, row {row}: {cells.name} is {text!r}, not a number")
-    return values
 
 
 def describe_missing(channels: list[str], values: Tensor, rows: numpy.ndarray) -> list[str]:
