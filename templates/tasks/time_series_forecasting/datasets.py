@@ -29,7 +29,7 @@ def split_series(args: Namespace, series: Series) -> Splits:
     very first steps are forecast as well. Mean and deviation are those of the training split.
     Windows with a missing value are left out. Raises UserError if a split has no window.
     """
-    scaled, mean, std = standardize(series)  # (time, channels), (series, channels) twice
+    mean, std = standardize(series)  # (series, channels) both
     length = args.context + args.horizon
     starts, notes = find_windows(args, series)
     info = {
@@ -42,8 +42,9 @@ def split_series(args: Namespace, series: Series) -> Splits:
         "std": std if series.names else std[0],
         "notes": series.notes + notes,
     }
-    windows = scaled.unfold(0, length, 1).transpose(1, 2)  # a view: windows share their memory
-    tensors = [windows]  # (rows, context + horizon, channels)
+    # A view, (rows, context + horizon, channels): windows share their memory.
+    windows = series.values.unfold(0, length, 1).transpose(1, 2)
+    tensors = [windows]
     if series.names:
         tensors.append(series.numbers[: len(windows)])  # of the series that a window is from
     keys = None if series.keys is None else series.keys[args.context :]  # of the first forecast

@@ -268,11 +268,12 @@ def hash_rows(times: Times, numbers: numpy.ndarray, names: list[str], values: Te
 # ------------------------------------------------------------------------ windows
 
 
-def standardize(series: Series) -> tuple[Tensor, Tensor, Tensor]:
-    """Return values with a mean of 0 and a deviation of 1 in the training split of each series.
+def standardize(series: Series) -> tuple[Tensor, Tensor]:
+    """Give the values a mean of 0 and a deviation of 1 in the training split of each series.
 
-    They are float32 (rows, channels); the means and deviations are (series, channels). A channel
-    that is constant in training, apart from rounding, is not divided.
+    The new values are float32. Returns the means and deviations, (series, channels) both. A channel
+    that is constant in training, apart from rounding, is not divided. Raises UserError if it has no
+    value there.
     """
     scaled = torch.empty(series.values.shape)
     means, deviations = [], []
@@ -298,7 +299,8 @@ def standardize(series: Series) -> tuple[Tensor, Tensor, Tensor]:
             scaled_values.copy_((values - mean) / std)
         means.append(mean.float())
         deviations.append(std.float())
-    return scaled, torch.stack(means), torch.stack(deviations)
+    series.values = scaled
+    return torch.stack(means), torch.stack(deviations)
 
 
 def find_windows(args: Namespace, series: Series) -> tuple[list[Tensor], list[str]]:
