@@ -98,6 +98,15 @@ def test_a_run_removes_only_what_it_made(project, finished):
         assert (finished / name).read_text() == "precious"
 
 
+def test_a_start_that_was_killed_is_started_again(alone, tmp_path):
+    """Before config.json took its place: a job that is queued again finds such a directory."""
+    (tmp_path / "checkpoints").mkdir()
+    for name in (".lock", "config.json.tmp.123"):
+        (tmp_path / name).touch()
+    run(alone, *QUICK, "--resume", "--run-dir", tmp_path)
+    assert (tmp_path / "summary.md").exists() and not list(tmp_path.glob("*.tmp.*"))
+
+
 @pytest.mark.parametrize(
     "options",
     [

@@ -57,6 +57,8 @@ def check_owner(run_dir: Path, resume: bool) -> None:
         return
     names = {path.name for path in run_dir.iterdir()}
     files = {name for name in names if name != ".lock" and not PARTIAL.fullmatch(name)}
+    if files == {"checkpoints"} and not any(run_dir.glob("checkpoints/*")):
+        return  # of a start that was killed
     if not files:
         return
     if not is_run(run_dir):
