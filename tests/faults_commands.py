@@ -179,7 +179,7 @@ CONTRADICTIONS = {  # options that exclude each other, or that a saved run exclu
     "--resume --run-dir images": "images",
     "--resume --run-dir text.txt": "text.txt",
     "--resume --run-dir bad": "bad/config.json",
-    f"{EVALUATE} --model cnn": "best.pt",
+    f"{EVALUATE} --model cnn": "--model mlp, not of cnn",
     f"{EVALUATE} --dataset image_folder --data-dir images": "not those of the checkpoint",
     "--model vit --pretrained": "--pretrained",
     "--model cnn --pretrained": "--pretrained",
