@@ -77,9 +77,7 @@ def get_tokenizer(args: Namespace, learn: Callable[[], str]) -> Tokenizer:
 
     `learn` returns a `saved` one that was learned from the training text.
     """
-    if args.tokenizer == BYTES:
-        return ByteTokenizer()
-    return SubwordTokenizer(find_saved(args) or learn())
+    return load_tokenizer(BYTES if args.tokenizer == BYTES else find_saved(args) or learn())
 
 
 def find_saved(args: Namespace) -> str | None:

@@ -118,8 +118,7 @@ def list_pieces(paths: list[Path]) -> tuple[list[Piece], Counter[str]]:
             suffix = file.suffix.lower()
             if suffix in OTHER_FILES:
                 left_out[f"{suffix} file"] += 1
-                continue
-            if not file.exists():
+            elif not file.exists():
                 left_out["broken link"] += 1
             elif not file.stat().st_size:
                 left_out["empty file"] += 1
