@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from .errors import UserError
+# {% if cookiecutter.task != "language_modeling" %}
 from .listing import list_folder
+# {% endif %}
 
 ALIASES = {
     "train": {"train", "training"},
@@ -27,6 +29,7 @@ NO_TEST = "there is no test split: the validation split is tested, too"
 # ------------------------------------------------------------------------ splits by their names
 
 
+# {% if cookiecutter.task != "language_modeling" %}
 def find_splits(
     folder: Path, suffixes: Collection[str] | None = None, folders: bool = True
 ) -> tuple[dict[str, list[Path]], list[str]]:
@@ -56,16 +59,10 @@ def find_splits(
     if not found:
         return {}, []
     check_splits(folder, found, others)
-    notes = []
-    if others:
-        notes.append(f"left out beside the splits: {join_names(others)}")
-    if "val" not in found:
-        notes.append(NO_VAL)
-    if "test" not in found:
-        notes.append(NO_TEST)
-    return found, notes
+    return found, describe_splits(found, others)
 
 
+# {% endif %}
 def get_split(stem: str) -> str:
     """Return the split of a name without suffix, in lower case, or an empty string."""
     stem = stem.removeprefix("instances_")  # of COCO's files
@@ -93,6 +90,16 @@ def check_splits(folder: Path, found: dict[str, list[Path]], others: list[Path])
         for alias in sorted(set().union(*ALIASES.values())):
             if re.match(f"{alias}[^a-z]", path.name.lower()):
                 raise UserError(f"{folder}: is {path.name} a split? It holds {names}")
+
+
+def describe_splits(found: Collection[str], others: list[Path]) -> list[str]:
+    """Return notes about splits that are missing, and about what lies beside the others."""
+    notes = [f"left out beside the splits: {join_names(others)}"] if others else []
+    if "val" not in found:
+        notes.append(NO_VAL)
+    if "test" not in found:
+        notes.append(NO_TEST)
+    return notes
 
 
 def join_names(paths: list[Path]) -> str:

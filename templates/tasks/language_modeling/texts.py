@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .errors import UserError
 from .identity import hash_names
 from .listing import describe, list_files, list_folder
-from .splits import NO_TEST, NO_VAL, check_splits, divide, get_split, join_names
+from .splits import check_splits, describe_splits, divide, get_split, join_names
 
 CHUNK = 2**14  # bytes that are read at once
 WHOLE = 10  # files are not cut into splits if there are so many of them
@@ -83,12 +83,7 @@ def find_named_splits(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
     if "train" not in found and not is_plain:
         return {}, []
     check_splits(folder, found, others)
-    notes = [f"left out beside the splits: {join_names(others)}"] if others else []
-    if "val" not in found:
-        notes.append(NO_VAL)
-    if "test" not in found:
-        notes.append(NO_TEST)
-    return found, notes
+    return found, describe_splits(found, others)
 
 
 def find_split(path: Path) -> str:
