@@ -17,7 +17,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from rendering import render  # noqa: E402
 
-TASKS = ("image_classification", "tabular_regression")  # with and without torchvision
+TASKS = ("image_classification", "tabular")  # with and without torchvision
 
 
 def cpu_seconds(command: list[str], folder: Path) -> float:

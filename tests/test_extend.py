@@ -69,7 +69,7 @@ def test_a_new_tracker_and_a_new_backend_are_folders_and_lines(template, cache, 
     backends = template / "templates" / "distributed"
     shutil.copytree(backends / "ddp", backends / "twins")
     add_choice(template, "distributed", "twins")
-    answers = {"task": "tabular_regression", "logger": "lines", "distributed": "twins"}
+    answers = {"task": "tabular", "logger": "lines", "distributed": "twins"}
     project = render(answers, tmp_path / "out", hooks=True, template=template)
     check_style(project, cache)
     run(project, "--device", "cpu", "--quick", "--run-dir", "runs/x", processes=2)

@@ -213,6 +213,14 @@ def test_random_texts(tmp_path, plain, capfd):
     assert not list(tmp_path.rglob("canary"))
 
 
+def test_the_old_name_of_a_task_is_told(tmp_path, capfd):
+    with pytest.raises(CookiecutterException):
+        replay({"task": "tabular_regression"}, tmp_path / "answers.json", tmp_path / "out")
+    line = "Error: the task 'tabular_regression' is called 'tabular' now."
+    assert line in capfd.readouterr().err.splitlines()
+    assert folders(tmp_path / "out") == []
+
+
 def test_metadata_that_pip_reads(tmp_path):
     text = TEXTS[0]
     answers = {"description": text, "author_name": text}

@@ -59,7 +59,7 @@ def test_doctor(project):
 
 
 def test_doctor_names_what_is_wrong(tmp_path):
-    answers = {"task": "tabular_regression", "distributed": "none", "logger": "none"}
+    answers = {"task": "tabular", "distributed": "none", "logger": "none"}
     alone = render(answers, tmp_path)
     (alone / "runs").write_text("a file")
     result = fresh_python(alone, "main.py", "--doctor")

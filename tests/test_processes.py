@@ -33,7 +33,7 @@ NO_RANDOMNESS = {
     "image_generation": ["--batch-size", "16"],
     "text_classification": ["--batch-size", "16"],
     "language_modeling": ["--batch-size", "8"],
-    "tabular_regression": ["--dropout", "0", "--batch-size", "8"],
+    "tabular": ["--dropout", "0", "--batch-size", "8"],
     "time_series_forecasting": [],
 }
 

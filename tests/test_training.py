@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from recipes import carry_out, commit, count_changes, read_steps
 from rendering import CHOICES, ROOT, name_of, render
-from results import RESULTS
+from results import OTHER_DATA, RESULTS
 from running import (
     FAST,
     PROGRAMS,
@@ -54,6 +54,15 @@ def test_default_options_reach_their_result(tmp_path, task):
     result = RESULTS[task]
     value = read_records(project / "run")[-1][f"test/{result.metric}"]
     assert value >= result.bound if result.higher_is_better else value <= result.bound
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("task", "dataset"), OTHER_DATA)
+def test_other_built_in_data_reach_their_result(tmp_path, task, dataset):
+    project = render({"task": task, "distributed": "none", "logger": "none"}, tmp_path)
+    run(project, "--device", "cpu", "--quiet", "--dataset", dataset, "--run-dir", "run")
+    result = OTHER_DATA[task, dataset]
+    assert read_records(project / "run")[-1][f"test/{result.metric}"] >= result.bound
 
 
 def test_what_a_run_says_and_leaves(project, tmp_path):
@@ -321,8 +330,8 @@ def test_metrics_are_those_of_one_process(tmp_path, task):
 
 
 ALONE = {"distributed": "none", "logger": "none"}
-OWN_TESTS = [{"task": "image_classification"}, {"task": "tabular_regression", **ALONE}]
-OWN_TESTS += [{"task": task, **ALONE} for task in CHOICES["task"] if task != "tabular_regression"]
+OWN_TESTS = [{"task": "image_classification"}, {"task": "tabular", **ALONE}]
+OWN_TESTS += [{"task": task, **ALONE} for task in CHOICES["task"] if task != "tabular"]
 
 
 @pytest.mark.parametrize("answers", rest_is_full(OWN_TESTS, lane=2), ids=name_of)

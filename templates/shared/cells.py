@@ -70,6 +70,8 @@ TIMES = {
 }
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
+# What people write for a number: "<0.1", "(5)", "1/2".
+NOTATION = re.compile(r"[<>~≈=±(]+\s*[+-]?\d[\d.,]*\s*[%)]*|\d+ ?/ ?\d+")
 # What is meant as a number or a time, and is none: "<0.1", "1/2", "(5)", "3 mm x", "1.2.20".
 LIKE_NUMBER = re.compile(
     r"[<>~≈=±(]*\s*[+-]?\s*([^\w\s]\s?)?\d[\d.,'\u2019 ]*"
@@ -84,7 +86,7 @@ class Form(NamedTuple):
     """The form of a cell."""
 
     kind: str  # "number", "code", "infinite", one of TIMES, "like a number" or "text"
-    shape: str = ""  # one of SHAPES; or which of day and month comes first
+    shape: str = ""  # one of SHAPES; which of day and month comes first; or "notation"
     before: str = ""  # the number: a currency
     after: str = ""  # the number: a unit
 
@@ -152,6 +154,8 @@ def find_form(cell: str) -> Form:
         match = pattern.fullmatch(cell)
         if match:
             return Form(kind, which_first(match) if kind == "date with the year last" else "")
+    if NOTATION.fullmatch(cell):
+        return Form("like a number", "notation")
     return Form("like a number" if LIKE_NUMBER.fullmatch(cell) else "text")
 
 
@@ -170,6 +174,9 @@ class Profile:
 
     def __init__(self, name: str):
         self.name = name
+        # {% if cookiecutter.task == "tabular" %}
+        self.remedy = f"add --columns {name}=category (or =drop)"  # of a cell that is no number
+        # {% endif %}
         self.forms: Counter[Form] = Counter()
         self.places: dict[Form, Place] = {}  # the first cell of each form
         self.missing = 0
@@ -264,9 +271,9 @@ def find_reading(profile: Profile, forced: bool = False) -> Reading | None:
     """Return how the cells of a column become numbers, or None if they are names of categories.
 
     If over half of the cells are numbers of one form, or dates, or times, any other cell is a
-    mistake; so it is if nine in ten begin like numbers, and most are different. Whole numbers are
-    names if one of them begins with a zero, as 007, or is like 1e5. `forced` makes any column one
-    of numbers. Raises UserError that names a cell and says what to write.
+    mistake; so it is if nine in ten begin like numbers, and most are different or none is a name.
+    Whole numbers are names if one of them begins with a zero, as 007, or is like 1e5. `forced`
+    makes any column one of numbers. Raises UserError that names a cell and says what to write.
     """
     cells = profile.cells()
     shapes = {form.shape for form in profile.forms if form.kind in ("number", "code")}
@@ -281,10 +288,17 @@ def find_reading(profile: Profile, forced: bool = False) -> Reading | None:
         if form.kind == "number" and form[2:] == usual[2:]:
             readable += count
     like_numbers = cells - profile.cells("text", "code")
-    meant = like_numbers >= 0.9 * cells and profile.share_different() > 0.5
-    if forced or readable > cells / 2 or meant:
+    meant = profile.share_different() > 0.5 or not any(map(is_name, profile.forms))
+    if forced or readable > cells / 2 or (meant and like_numbers >= 0.9 * cells):
         return find_number(profile, usual, forced)
     return None
+
+
+def is_name(form: Form) -> bool:
+    """Return whether few different cells of this form may be names: 1st, 12 km and 8 mi, 3.10.2."""
+    if form.kind == "like a number":
+        return form.shape != "notation"
+    return form.kind in ("text", "code", *TIMES) or form.after.isalpha()
 
 
 def usual_number(profile: Profile, forced: bool) -> Form:
@@ -336,8 +350,8 @@ def mistake(profile: Profile, place: Place) -> UserError:
     """Return the error of a cell that is of another form than the rest of the column."""
     usual = profile.places[profile.forms.most_common(1)[0][0]]
     unlike = f", unlike {usual.cell!r} in row {usual.row}" if usual != place else ""
-    # {% if cookiecutter.task != "time_series_forecasting" %}
-    remedy = f"leave the cell empty, or add --columns {profile.name}=category (or =drop)"
+    # {% if cookiecutter.task == "tabular" %}
+    remedy = f"leave the cell empty, or {profile.remedy}"
     # {% else %}
     remedy = "or leave the cell empty"
     # {% endif %}

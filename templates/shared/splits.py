@@ -112,7 +112,7 @@ def join_names(paths: list[Path]) -> str:
 
 
 def divide(
-    keys: Tensor, val: float, test: float, strata: Sequence[Any] | None = None
+    keys: Tensor, val: float, test: float, strata: Sequence[Any] | Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the indices of a training, validation and test split, in ascending order.
 
@@ -122,17 +122,27 @@ def divide(
     `strata`, the classes for instance; every stratum has at least one sample in each split if it
     has as many keys as splits.
     """
-    names = [""] * len(keys) if strata is None else list(map(str, strata))
-    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
-    stratum = torch.tensor([numbers[name] for name in names], dtype=torch.int64)
     order = keys.argsort(stable=True)
-    order = order[stratum[order].argsort(stable=True)]
+    sizes = [len(keys)]
+    if strata is not None:
+        stratum = number_strata(strata)
+        order = order[stratum[order].argsort(stable=True)]
+        sizes = stratum.bincount().tolist()
     parts: tuple[list[Tensor], ...] = ([], [], [])
-    for indices in order.split(stratum.bincount(minlength=len(numbers)).tolist()):
+    for indices in order.split(sizes):
         for part, chosen in zip(parts, cut(indices, keys[indices], val, test), strict=True):
             part.append(chosen)
     train, validation, rest = (torch.cat(part).sort().values for part in parts)
     return train, validation, rest
+
+
+def number_strata(strata: Sequence[Any] | Tensor) -> Tensor:
+    """Return the number of the stratum of each sample, int64 (samples,); they may be numbers."""
+    if isinstance(strata, Tensor):
+        return strata.long()
+    names = list(map(str, strata))
+    numbers = {name: number for number, name in enumerate(sorted(set(names)))}
+    return torch.tensor([numbers[name] for name in names], dtype=torch.int64)
 
 
 def cut(indices: Tensor, keys: Tensor, val: float, test: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -152,9 +162,11 @@ def cut(indices: Tensor, keys: Tensor, val: float, test: float) -> tuple[Tensor,
 
 
 def nearest(values: Tensor, wanted: float) -> int:
-    """Return the value that is nearest to the wanted one."""
-    return int(values[(values - wanted).abs().argmin()])
-# {% if cookiecutter.task in cookiecutter._uses.images or "tabular" in cookiecutter.task %}
+    """Return the value that is nearest to the wanted one; the values ascend."""
+    after = min(int(torch.searchsorted(values, wanted)), len(values) - 1)
+    before = max(after - 1, 0)
+    return int(min(values[before], values[after], key=lambda value: abs(value - wanted)))
+# {% if cookiecutter.task in cookiecutter._uses.images or cookiecutter.task == "tabular" %}
 
 
 def split_indices(samples: int, val: float, test: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -166,14 +178,4 @@ def split_indices(samples: int, val: float, test: float) -> tuple[Tensor, Tensor
         [samples - val_samples - test_samples, val_samples, test_samples]
     )
     return train, validation, rest
-# {% endif %}
-# {% if cookiecutter.task == "tabular_regression" %}
-
-
-def split_list(items: Sequence[Any], val: float, test: float) -> list[list[Any]]:
-    """Return the items of a random training, validation and test split."""
-    splits = []
-    for indices in split_indices(len(items), val, test):
-        splits.append([items[index] for index in indices.tolist()])
-    return splits
 # {% endif %}

@@ -1,4 +1,4 @@
-"""The models: numbers and categories in, one standardized value out."""
+"""The models: numbers and categories in; a standardized number or logits out."""
 
 from collections.abc import Callable, Sequence
 
@@ -47,6 +47,7 @@ class MLP(nn.Module):
         *,
         numbers: int,
         categories: Sequence[int],
+        outputs: int,
         width: int = 128,
         layers: int = 2,
         dropout: float = 0.1,
@@ -56,10 +57,11 @@ class MLP(nn.Module):
         hidden: list[nn.Module] = []
         for _ in range(layers - 1):
             hidden += [nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, width)]
-        self.layers = nn.Sequential(*hidden, nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, 1))
+        hidden += [nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, outputs)]
+        self.layers = nn.Sequential(*hidden)
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
-        return self.layers(self.first(numbers, categories))  # (batch, 1)
+        return self.layers(self.first(numbers, categories))  # (batch, outputs)
 
 
 class ResidualBlock(nn.Module):
@@ -91,6 +93,7 @@ class ResNet(nn.Module):
         *,
         numbers: int,
         categories: Sequence[int],
+        outputs: int,
         width: int = 128,
         blocks: int = 2,
         dropout: float = 0.1,
@@ -98,11 +101,11 @@ class ResNet(nn.Module):
         super().__init__()
         self.first = FirstLayer(numbers=numbers, categories=categories, width=width)
         self.blocks = nn.Sequential(*(ResidualBlock(width, dropout) for _ in range(blocks)))
-        self.head = nn.Sequential(nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, 1))
+        self.head = nn.Sequential(nn.BatchNorm1d(width), nn.ReLU(), nn.Linear(width, outputs))
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
         features = self.blocks(self.first(numbers, categories))  # (batch, width)
-        return self.head(features)  # (batch, 1)
+        return self.head(features)  # (batch, outputs)
 
 
 class TransformerBlock(nn.Module):
@@ -144,6 +147,7 @@ class FTTransformer(nn.Module):
         *,
         numbers: int,
         categories: Sequence[int],
+        outputs: int,
         width: int = 96,
         blocks: int = 3,
         heads: int = 8,
@@ -158,14 +162,14 @@ class FTTransformer(nn.Module):
         self.blocks = nn.Sequential()
         for number in range(blocks):
             self.blocks.append(TransformerBlock(width, heads, dropout, first=number == 0))
-        self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, 1))
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.ReLU(), nn.Linear(width, outputs))
 
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
         scaled = numbers.unsqueeze(2) * self.scales[1:]  # (batch, numbers, width)
         columns = torch.cat((scaled, self.categories(categories)), dim=1) + self.shifts
         summary = self.scales[0].expand(len(numbers), 1, -1)
         tokens = self.blocks(torch.cat((summary, columns), dim=1))  # (batch, 1 + columns, width)
-        return self.head(tokens[:, 0])  # (batch, 1)
+        return self.head(tokens[:, 0])  # (batch, outputs)
 
 
 MODELS: dict[str, Callable[..., nn.Module]] = {

@@ -1,0 +1,61 @@
+"""The training, validation and test splits: numbers, categories and a target."""
+
+from argparse import Namespace
+from collections.abc import Callable
+
+from .engine.columns import Request, parse_kinds
+from .engine.encoding import Splits, read_splits, split_columns
+from .engine.errors import UserError
+
+
+def check_built_in(args: Namespace) -> None:
+    """Raise UserError if an option of own tables is given, which would do nothing."""
+    for name in ("data_dir", "target", "group_column", "columns"):
+        if getattr(args, name):
+            option = name.replace("_", "-")
+            raise UserError(f"--{option} is of no use for {args.dataset}: add --dataset csv")
+
+
+def diabetes(args: Namespace) -> Splits:
+    """Return ten measurements of 442 patients, and the progression of their diabetes after a year.
+
+    Efron et al. 2004; the data come with scikit-learn.
+    """
+    check_built_in(args)
+    from sklearn.datasets import load_diabetes
+
+    data = load_diabetes(scaled=False)
+    columns = dict(zip(data.feature_names, data.data.T, strict=True))
+    columns["progression"] = data.target
+    request = Request("progression", "number", kinds={"sex": "category"})
+    return split_columns(columns, "diabetes", request)
+
+
+def breast_cancer(args: Namespace) -> Splits:
+    """Return thirty measurements of 569 tumours, which are benign or malignant.
+
+    Street et al. 1993; the data come with scikit-learn.
+    """
+    check_built_in(args)
+    from sklearn.datasets import load_breast_cancer
+
+    data = load_breast_cancer()
+    columns = dict(zip(data.feature_names, data.data.T, strict=True))
+    columns["diagnosis"] = data.target_names[data.target]
+    return split_columns(columns, "breast_cancer", Request("diagnosis"))
+
+
+def csv_files(args: Namespace) -> Splits:
+    """Return own data: the table, or the splits, in --data-dir. `engine/encoding.py` reads them."""
+    if args.data_dir is None:
+        raise UserError("--data-dir is missing: a table, or a directory of one or of splits")
+    kinds = parse_kinds(args.columns)
+    request = Request(args.target, args.target_kind, kinds, args.group_column)
+    return read_splits(args.data_dir, request)
+
+
+DATASETS: dict[str, Callable[[Namespace], Splits]] = {
+    "diabetes": diabetes,
+    "breast_cancer": breast_cancer,
+    "csv": csv_files,
+}
