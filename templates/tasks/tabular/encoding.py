@@ -164,7 +164,9 @@ class Rows(NamedTuple):
 
 def to_memory(rows: Rows, info: dict[str, Any]) -> InMemory:
     """Return a split."""
-    return InMemory(*rows[:3], info=info, keys=rows.keys)
+    dataset = InMemory(*rows[:3], info=info)
+    dataset.keys = rows.keys
+    return dataset
 
 
 class Encoder:
