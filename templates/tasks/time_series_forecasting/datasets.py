@@ -13,15 +13,7 @@ from .engine.series import Series, find_windows, read_series, standardize
 Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test; `info` describes the series
 
 
-def in_memory(args: Namespace, values: Tensor, channels: list[str], source: str) -> Splits:
-    """Return the splits of one series (time, channels); all channels are forecast.
-
-    Raises UserError if the series is too short; `source` names it.
-    """
-    return split_series(args, Series(source, values, channels, targets=channels))
-
-
-def split_series(args: Namespace, series: Series) -> Splits:
+def in_memory(args: Namespace, series: Series) -> Splits:
     """Split each series 6:2:2 in order of time, and cut it into standardized windows.
 
     A window has --context steps and the --horizon steps after them; the next one begins one step
@@ -85,12 +77,12 @@ def seasons(args: Namespace) -> Splits:
     noise = 0.3 * torch.randn(len(hours), count, generator=generator)
     series = uniform(20, 200) + uniform(2, 20) * (day * week + trend + drift + noise)
     channels = [f"channel {number}" for number in range(1, count + 1)]
-    return in_memory(args, series.double(), channels, source="seasons")
+    return in_memory(args, Series("seasons", series.double(), channels))
 
 
 def csv_file(args: Namespace) -> Splits:
     """Return own data, e.g. the ETT data of Zhou et al. 2021, https://arxiv.org/abs/2012.07436."""
-    return split_series(args, read_series(args))
+    return in_memory(args, read_series(args))
 
 
 DATASETS: dict[str, Callable[[Namespace], Splits]] = {

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+DROPOUT = 0.2  # share of the features of PatchTST and GRU that are dropped in training
+
 
 class AddInputs(nn.Module):
     """Adds to the forecast of the targets a linear function of the other channels in the same step.
@@ -90,7 +92,6 @@ class PatchTST(nn.Module):
         targets: int = 0,
         width: int = 64,
         layers: int = 3,
-        dropout: float = 0.2,
     ):
         super().__init__()
         self.patch = min(16, context)
@@ -103,7 +104,7 @@ class PatchTST(nn.Module):
             width,
             nhead=4,
             dim_feedforward=2 * width,
-            dropout=dropout,
+            dropout=DROPOUT,
             activation="gelu",
             batch_first=True,
             norm_first=True,
@@ -112,7 +113,7 @@ class PatchTST(nn.Module):
             layer, layers, nn.LayerNorm(width), enable_nested_tensor=False
         )
         self.head = nn.Sequential(
-            nn.Flatten(), nn.Dropout(dropout), nn.Linear(patches * width, horizon)
+            nn.Flatten(), nn.Dropout(DROPOUT), nn.Linear(patches * width, horizon)
         )
         self.add_inputs = AddInputs(targets or channels, channels)
 
@@ -143,11 +144,10 @@ class GRU(nn.Module):
         targets: int = 0,
         width: int = 128,
         layers: int = 1,
-        dropout: float = 0.2,
     ):
         super().__init__()
         self.gru = nn.GRU(channels, width, layers, batch_first=True)
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, horizon * channels))
+        self.head = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(width, horizon * channels))
         self.add_inputs = AddInputs(targets or channels, channels)
 
     def forward(self, inputs: Tensor, known: Tensor | None = None) -> Tensor:

@@ -35,7 +35,7 @@ class Series:
     source: str  # for messages
     values: Tensor  # (rows, channels), float; NaN where a value is missing
     channels: list[str]  # the targets, other inputs, and the channels that are known in advance
-    targets: list[str]
+    targets: list[str] = field(default_factory=list)  # by default all channels
     known: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)  # of several series
     lengths: list[int] = field(default_factory=list)  # rows of each series
@@ -43,6 +43,7 @@ class Series:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.targets = self.targets or self.channels
         self.lengths = self.lengths or [len(self.values)]
 
     @property
