@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from torchvision.transforms import v2
 
 from .engine.classes import count_classes
+from .engine.errors import refuse_unused
 from .engine.images import IMAGENET
 from .engine.labelled_images import (
     Images,
@@ -56,6 +57,7 @@ def normalize(splits: Any, classes: list[str]) -> tuple[list[Images], dict[str, 
 
 def digits(args: Namespace) -> Splits:
     """Return 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, split 3:1:1."""
+    refuse_unused(args, "data_dir")
     (train, val, test), info = normalize(load_digits(), classes=list("0123456789"))
     augmented = partial(augment, flip=False) if args.augment else None
     train_set = InMemory(*train, info=info, augment=augmented)

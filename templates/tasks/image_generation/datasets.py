@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
 
+from .engine.errors import refuse_unused
 from .engine.identity import hash_names
 from .engine.labelled_images import (
     Images,
@@ -84,6 +85,7 @@ def get_features(images: Tensor) -> Tensor:
 
 def digits(args: Namespace) -> Splits:
     """Return 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, split 3:1:1."""
+    refuse_unused(args, "data_dir")
     return in_memory(args, load_digits(), classes=list("0123456789"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .engine.errors import UserError
+from .engine.errors import UserError, refuse_unused
 from .engine.loader import InMemory
 from .engine.texts import find_texts
 from .engine.tokenizer import get_tokenizer, learn_subwords
@@ -79,6 +79,7 @@ def split(documents: list[str]) -> list[str]:
 
 def asyncio(args: Namespace) -> Splits:
     """Return source code: the files of asyncio in Python's standard library, split by files."""
+    refuse_unused(args, "data_dir")
     folder = Path(sysconfig.get_path("stdlib"), "asyncio")
     documents = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py"))]
     if len(documents) < 10:

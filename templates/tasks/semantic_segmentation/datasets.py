@@ -16,7 +16,7 @@ from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights
 from torchvision.transforms import v2
 
 from .engine.annotations import find_mask_splits
-from .engine.errors import UserError
+from .engine.errors import UserError, refuse_unused
 from .engine.images import IMAGENET
 from .engine.loader import InMemory
 from .engine.masks import IGNORED
@@ -28,6 +28,7 @@ Splits = tuple[Any, Any, Any]  # train, val, test; `info` of each describes the 
 
 def shapes(args: Namespace) -> Splits:
     """Return 1,600 drawn images of 40 x 40 pixels with up to three shapes, split 1000:200:400."""
+    refuse_unused(args, "data_dir")
     images, masks = draw_shapes(1600, 40, IGNORED)
     std, mean = torch.std_mean(images[:1000], dim=(0, 2, 3), keepdim=True)
     images = (images - mean) / std

@@ -5,15 +5,9 @@ from collections.abc import Callable
 
 from .engine.columns import Request, parse_kinds
 from .engine.encoding import Splits, read_splits, split_columns
-from .engine.errors import UserError
+from .engine.errors import UserError, refuse_unused
 
-
-def check_built_in(args: Namespace) -> None:
-    """Raise UserError if an option of own tables is given, which would do nothing."""
-    for name in ("data_dir", "target", "group_column", "columns"):
-        if getattr(args, name):
-            option = name.replace("_", "-")
-            raise UserError(f"--{option} is of no use for {args.dataset}: add --dataset csv")
+OWN = ("data_dir", "target", "group_column", "columns")  # options of own tables
 
 
 def diabetes(args: Namespace) -> Splits:
@@ -21,7 +15,7 @@ def diabetes(args: Namespace) -> Splits:
 
     Efron et al. 2004; the data come with scikit-learn.
     """
-    check_built_in(args)
+    refuse_unused(args, *OWN)
     from sklearn.datasets import load_diabetes
 
     data = load_diabetes(scaled=False)
@@ -36,7 +30,7 @@ def breast_cancer(args: Namespace) -> Splits:
 
     Street et al. 1993; the data come with scikit-learn.
     """
-    check_built_in(args)
+    refuse_unused(args, *OWN)
     from sklearn.datasets import load_breast_cancer
 
     data = load_breast_cancer()

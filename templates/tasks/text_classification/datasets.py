@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from .engine.classes import count_classes
 from .engine.docstrings import TOPICS, read_docstrings
+from .engine.errors import refuse_unused
 from .engine.identity import hash_names
 from .engine.loader import InMemory
 from .engine.texts import Row, arrange_splits, read_folders, read_tables
@@ -124,6 +125,7 @@ def join_tokens(tokens: list[int], info: dict[str, Any]) -> str:
 
 def docstrings(args: Namespace) -> Splits:
     """Return about 4,500 docstrings of Python's standard library; the class is their topic."""
+    refuse_unused(args, "data_dir", "text_column", "label_column", "group_column")
     return in_memory(args, read_docstrings(), list(TOPICS))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from .engine.errors import refuse_unused
 from .engine.loader import InMemory
 from .engine.series import Series, find_windows, read_series, standardize
 
@@ -58,6 +59,7 @@ def in_memory(args: Namespace, series: Series) -> Splits:
 
 def seasons(args: Namespace) -> Splits:
     """Return 5,000 hours of five random channels: a trend, a drift, days, weeks and noise."""
+    refuse_unused(args, "data_dir", "time_column", "series_column", "target_column", "known_column")
     generator = torch.Generator().manual_seed(0)
     hours = torch.arange(5000.0).unsqueeze(1)  # (time, 1)
     count = 5

@@ -1,5 +1,7 @@
 """Exceptions that end a run without a traceback."""
 
+from argparse import Namespace
+
 
 class UserError(Exception):
     """A mistake of the person who typed the command; ends the run with one line, exit code 2."""
@@ -15,3 +17,14 @@ class Stopped(Exception):
     def __init__(self, signal: int):
         super().__init__(signal)
         self.signal = signal
+
+
+def refuse_unused(args: Namespace, *names: str) -> None:
+    """Raise UserError if one of these options is given: the chosen data set does not use it."""
+    for name in names:
+        if name in args.changed:
+            option = f"--{name.replace('_', '-')}"
+            raise UserError(
+                f"{option} is of no use for the built-in --dataset {args.dataset}: choose another "
+                "--dataset, see --help"
+            )

@@ -164,7 +164,7 @@ class Logger:
         parameters = sum(parameter.numel() for parameter in state.model.parameters())
         sizes = []
         for loader in loaders:
-            samples = "a stream" if loader.samples is None else f"{loader.samples:,}"
+            samples = "a stream" if loader.samples is None else f"{len(loader.dataset):,}"
             sizes.append(f"{loader.split} {samples}")
         facts = {
             "device": f"{name}, torch {torch.__version__}",
@@ -198,8 +198,6 @@ class Logger:
             return
         before = str(known).partition("samples: ")[2]
         now = self.facts["data"].partition("samples: ")[2]
-        if self.args.evaluate:  # --quick shortens the other splits
-            before, now = before.partition(", val")[0], now.partition(", val")[0]
         if before == now or self.args.other_data:
             return
         text = f"the samples are {now}, and were {before} when the run was started"
