@@ -88,7 +88,7 @@ def find_mask_splits(folder: Path, ignored: int) -> tuple[list[MaskFiles], list[
 
 
 def check_masks(folder: Path, splits: dict[str, MaskFiles], reader: MaskReader) -> list[str]:
-    """Read all masks, and return a note about ignored pixels, if there are any.
+    """Read all masks, and return notes about ignored pixels, and classes that no mask has.
 
     Raises UserError if a mask is wrong, or if there is nothing but the first class in all of them.
     """
@@ -103,10 +103,14 @@ def check_masks(folder: Path, splits: dict[str, MaskFiles], reader: MaskReader) 
             hint = f"; {found[IGNORED]:,} masks have {reader.ignored}, which is ignored: "
             hint += "a white object needs label 1, not 255, or its color in classes.txt"
         raise UserError(f"{folder}: no mask holds a class but {reader.classes[0]!r}{hint}")
-    masks = sum(map(len, splits.values()))
-    if not found[IGNORED]:
-        return []
-    return [f"{found[IGNORED]:,} of {masks:,} masks have pixels that are ignored"]
+    notes = []
+    if found[IGNORED]:
+        masks = sum(map(len, splits.values()))
+        notes.append(f"{found[IGNORED]:,} of {masks:,} masks have pixels that are ignored")
+    missing = [name for label, name in enumerate(reader.classes) if label not in found]
+    if missing:
+        notes.append(f"no mask has the class {', '.join(missing[:10])}")
+    return notes
 
 
 def find_pairs(

@@ -209,6 +209,7 @@ def test_another_label_may_be_ignored(tmp_path: Path) -> None:
     values = {int(label) for split in splits for _, mask in split for label in mask.unique()}
     assert values == {0, 2, IGNORED}
     assert "10 of 10 masks have pixels that are ignored" in splits[0].info["notes"]
+    assert "no mask has the class fire" in splits[0].info["notes"]
 
 
 @pytest.mark.parametrize("text", ["sea 0 0 255\nfire 255 0 0", "0 0 255 sea\n255,0,0,fire"])
