@@ -101,6 +101,9 @@ def find_image_splits(
             raise UserError(f"{folder} holds no images; {' '.join(describe(others)) or 'no files'}")
         samples[split] = find_classes(folder, paths)
         notes += find_empty(folder, samples[split])
+    loose = [path for path in list_folder(data_dir) if path.suffix.lower() in SUFFIXES]
+    if folders and loose:
+        notes.append(f"left out beside the splits: {join_names(loose)}")
     classes = sorted({label for _, label in samples["train"]})
     check_classes(data_dir, classes, least_classes)
     splits = {}

@@ -145,7 +145,9 @@ def test_a_split_may_be_missing(tmp_path: Path) -> None:
     assert not set(splits[0].names) & set(splits[1].names)
     assert "no validation split" in " ".join(splits[0].info["notes"])
     (tmp_path / "test").rename(tmp_path / "val")
+    Image.new("RGB", (9, 9)).save(tmp_path / "loose.png")
     splits = read(tmp_path)
+    assert "left out beside the splits: loose.png" in splits[0].info["notes"]
     assert splits[2].names == splits[1].names
     assert "no test split" in " ".join(splits[0].info["notes"])
 

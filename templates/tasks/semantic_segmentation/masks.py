@@ -39,7 +39,7 @@ class MaskReader:
         else:
             labels = self.find_labels(path, mask.mode, pixels) // step
             ignored = labels == self.ignored
-            wrong = (labels >= len(self.classes)) & ~ignored
+            wrong = ((labels < 0) | (labels >= len(self.classes))) & ~ignored
             if wrong.any():
                 row, column = numpy.argwhere(wrong)[0]
                 raise UserError(
@@ -62,11 +62,12 @@ class MaskReader:
                     "or else a color for each class in classes.txt: name R G B"
                 )
             pixels = channels[..., 0]
-        return pixels.astype(numpy.int64)
+        return pixels if pixels.dtype == numpy.uint8 else pixels.astype(numpy.int64)
 
     def find_colors(self, path: Path, pixels: numpy.ndarray) -> numpy.ndarray:
         """Return the labels of colors (height, width, 3). Raises UserError if one has no class."""
-        codes = pixels.astype(numpy.int64) @ numpy.array([65536, 256, 1])
+        red, green, blue = numpy.moveaxis(pixels.astype(numpy.int64), 2, 0)
+        codes = 65536 * red + 256 * green + blue
         known = numpy.array(sorted(self.colors))
         labels = numpy.array([self.colors[code] for code in known.tolist()])
         places = numpy.searchsorted(known, codes).clip(max=len(known) - 1)

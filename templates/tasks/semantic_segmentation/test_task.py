@@ -195,6 +195,9 @@ def test_masks_have_as_many_bits_as_they_need(tmp_path: Path, bits: int) -> None
         save_gray(path, mask, bits)
     reader = MaskReader([str(number) for number in range(highest + 1)], {}, ignored=255)
     assert reader.read(path).tobytes() == mask.tobytes()
+    Image.new("I", (9, 9), -1).save(tmp_path / "negative.tif")
+    with pytest.raises(UserError, match=r"negative\.tif, row 0, column 0: label -1"):
+        reader.read(tmp_path / "negative.tif")
 
 
 def test_another_label_may_be_ignored(tmp_path: Path) -> None:
