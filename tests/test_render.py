@@ -27,7 +27,7 @@ SLUG = "{{ cookiecutter.project_slug }}"
 STATEMENTS = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Raise, ast.Assert)
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
 # Names that PyTorch, torchmetrics, a thread, FSDP or a notebook use.
-CALLED_BY_OTHERS = ["forward", "full_state_update", "load_model"]
+CALLED_BY_OTHERS = ["forward", "full_state_update", "load_model", "encode_rows", "read_table"]
 CALLED_BY_OTHERS += ["log_scalars", "log_figure", "log_summary", "BLOCKS"]
 PACKAGES = {"sklearn": "scikit-learn", "PIL": "pillow", "yaml": "pyyaml"}
 # Words about several processes, and where a project without a backend may have them.
@@ -208,6 +208,8 @@ def test_every_import_is_required(covering):
     for project in covering:
         settings = tomllib.loads(project.files["pyproject.toml"])
         required = [*settings["project"]["dependencies"], *settings["dependency-groups"]["dev"]]
+        for extra in settings["project"].get("optional-dependencies", {}).values():
+            required += extra
         known = {re.match(r"[\w-]+", name).group().replace("-", "_") for name in required}
         known |= {"main", "my_project"} | sys.stdlib_module_names
         for path, text in project.python().items():

@@ -4,10 +4,24 @@ from argparse import Namespace
 from collections.abc import Callable
 
 from .engine.columns import Request, parse_kinds
-from .engine.encoding import Splits, read_splits, split_columns
+from .engine.encoding import Encoded, read_splits, split_columns
 from .engine.errors import UserError, refuse_unused
+from .engine.loader import InMemory
+
+Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test; `info` describes the columns
 
 OWN = ("data_dir", "target", "group_column", "columns")  # options of own tables
+
+
+def in_memory(table: Encoded) -> Splits:
+    """Return the splits of a table: numbers, categories and targets, as `encode` describes them."""
+    splits = []
+    for rows in (table.train, table.val, table.test):
+        split = InMemory(rows.numbers, rows.categories, rows.targets, info=table.info)
+        split.keys = rows.keys
+        splits.append(split)
+    train, val, test = splits
+    return train, val, test
 
 
 def diabetes(args: Namespace) -> Splits:
@@ -22,7 +36,7 @@ def diabetes(args: Namespace) -> Splits:
     columns = dict(zip(data.feature_names, data.data.T, strict=True))
     columns["progression"] = data.target
     request = Request("progression", "number", kinds={"sex": "category"})
-    return split_columns(columns, "diabetes", request)
+    return in_memory(split_columns(columns, "diabetes", request))
 
 
 def breast_cancer(args: Namespace) -> Splits:
@@ -36,7 +50,7 @@ def breast_cancer(args: Namespace) -> Splits:
     data = load_breast_cancer()
     columns = dict(zip(data.feature_names, data.data.T, strict=True))
     columns["diagnosis"] = data.target_names[data.target]
-    return split_columns(columns, "breast_cancer", Request("diagnosis"))
+    return in_memory(split_columns(columns, "breast_cancer", Request("diagnosis")))
 
 
 def csv_files(args: Namespace) -> Splits:
@@ -45,7 +59,7 @@ def csv_files(args: Namespace) -> Splits:
         raise UserError("--data-dir is missing: a table, or a directory of one or of splits")
     kinds = parse_kinds(args.columns)
     request = Request(args.target, args.target_kind, kinds, args.group_column)
-    return read_splits(args.data_dir, request)
+    return in_memory(read_splits(args.data_dir, request))
 
 
 DATASETS: dict[str, Callable[[Namespace], Splits]] = {

@@ -29,17 +29,32 @@ from .columns import (
     survey,
 )
 from .errors import UserError
-from .loader import InMemory
 from .splits import divide, split_indices
 from .tables import Table, find_tables, open_table
 
 if TYPE_CHECKING:  # slow to import
     from pandas import DataFrame
 
-Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test
-
 OUTLIER = 5  # standard deviations at which numbers are cut off
 ROUNDING = 1e-9  # a deviation below this share of the largest number is none
+
+
+class Rows(NamedTuple):
+    """Rows of a split as tensors."""
+
+    numbers: Tensor  # float32 (rows, numbers)
+    categories: Tensor  # int32 (rows, categories)
+    targets: Tensor  # float64 or int64 (rows,)
+    keys: Tensor  # int64 (rows,)
+
+
+class Encoded(NamedTuple):
+    """The splits of a table, and what `info` tells about its columns."""
+
+    train: Rows
+    val: Rows
+    test: Rows
+    info: dict[str, Any]
 
 
 class FrameTable(Table):
@@ -70,7 +85,7 @@ def as_cells(frame: DataFrame) -> DataFrame:
     return pandas.DataFrame(columns, index=frame.index)
 
 
-def read_splits(data_dir: Path, request: Request) -> Splits:
+def read_splits(data_dir: Path, request: Request) -> Encoded:
     """Return the training, validation and test split of own tables; see `encode`."""
     files, notes = find_tables(data_dir)
     tables = {}
@@ -84,7 +99,7 @@ def read_splits(data_dir: Path, request: Request) -> Splits:
     return encode(tables, request, notes)
 
 
-def split_columns(columns: dict[str, Any], name: str, request: Request) -> Splits:
+def split_columns(columns: dict[str, Any], name: str, request: Request) -> Encoded:
     """Return splits 3:1:1 of columns, lists or arrays, the same for every --seed; see `encode`."""
     import pandas
 
@@ -96,7 +111,7 @@ def split_columns(columns: dict[str, Any], name: str, request: Request) -> Split
     return encode(tables, request, [])
 
 
-def encode(tables: dict[str, list[Table]], request: Request, notes: list[str]) -> Splits:
+def encode(tables: dict[str, list[Table]], request: Request, notes: list[str]) -> Encoded:
     """Return the training, validation and test split, encoded by what training tells.
 
     `tables` are those of "train", "val" and "test", of which one of the last two may be missing, or
@@ -151,22 +166,6 @@ def assign(split: str, found: Survey, target: Target, given: set[str]) -> Tensor
                 "needed, or rows of three groups, and of classes three rows of one of them"
             )
     return places
-
-
-class Rows(NamedTuple):
-    """Rows of a split as tensors."""
-
-    numbers: Tensor  # float32 (rows, numbers)
-    categories: Tensor  # int32 (rows, categories)
-    targets: Tensor  # float64 or int64 (rows,)
-    keys: Tensor  # int64 (rows,)
-
-
-def to_memory(rows: Rows, info: dict[str, Any]) -> InMemory:
-    """Return a split."""
-    dataset = InMemory(*rows[:3], info=info)
-    dataset.keys = rows.keys
-    return dataset
 
 
 class Encoder:
@@ -231,7 +230,7 @@ class Encoder:
             categories[:, column] = number_texts(as_texts(part[name]), levels)
         return Rows(numbers, categories, self.target.encode(path, part[self.target.name]), keys)
 
-    def finish(self, notes: list[str]) -> Splits:
+    def finish(self, notes: list[str]) -> Encoded:
         """Return the splits, standardized by the training split."""
         for number, name in enumerate(("training", "validation", "test")):
             if number in self.splits and len(self.splits[number].keys) < 2:
@@ -246,7 +245,7 @@ class Encoder:
             for name, rows in splits.items():
                 info["class_counts"][name] = count_classes(rows.targets, self.target.classes)
         info["notes"] = notes
-        return to_memory(train, info), to_memory(val, info), to_memory(test, info)
+        return Encoded(train, val, test, info)
 
     def scale_numbers(self) -> dict[str, Any]:
         """Standardize the numbers of all splits in place; return what `info` tells about them."""
