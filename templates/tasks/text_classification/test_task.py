@@ -58,6 +58,14 @@ def test_loss_and_metrics_agree_with_a_count_by_hand() -> None:
     assert output["loss"].item() == pytest.approx(-(4 * right + 2 * wrong).item() / 6)
 
 
+def test_macro_f1_leaves_out_a_class_that_neither_occurs_nor_is_predicted() -> None:
+    args = parse_arguments(["--device", "cpu"])
+    with start(args) as runtime:
+        metrics = get_metrics(args, runtime, {"classes": ["a", "b", "absent"]})
+        metrics.update(torch.eye(3)[[0, 1, 1]], torch.tensor([0, 1, 0]))
+        assert metrics.compute()["macro_f1"].item() == pytest.approx(2 / 3)  # of 2/3 and 2/3
+
+
 def test_training_smooths_labels_and_returns_nothing_for_metrics() -> None:
     args = parse_arguments(["--label-smoothing", "0.3"])
     batch = torch.zeros(2, 5), torch.tensor([0, 1])
@@ -228,6 +236,18 @@ def test_folders_of_text_files_are_classes(tmp_path: Path) -> None:
     own(tmp_path, {"test/odd/1.txt": "text"})
     with pytest.raises(UserError, match="odd: this class is not in the training split"):
         DATASETS["text_folder"](args)
+
+
+def test_labels_may_be_numbers_and_a_table_may_be_parquet(tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    import pandas
+
+    texts = [f" text {n} " for n in range(59)] + ["  "]
+    labels = [None, *[float(n % 3) for n in range(59)]]
+    pandas.DataFrame({"text": texts, "label": labels}).to_parquet(tmp_path / "all.parquet")
+    splits = DATASETS["csv"](own(tmp_path, {}))
+    assert splits[0].info["classes"] == ["0", "1", "2"]
+    assert sum(len(split) for split in splits) == 58
 
 
 @pytest.mark.parametrize("kind", ["words", "bytes", "bpe"])

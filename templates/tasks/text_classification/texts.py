@@ -125,9 +125,7 @@ def read_table(args: Namespace, path: Path, found: Texts, classes: set[str] | No
 
 def as_texts(cells: Series) -> Series:
     """Return the cells of a column as texts without spaces around, "" where there is none."""
-    if cells.dtype == object:
-        return cells.str.strip()
-    texts = cells.astype(str)
+    texts = cells.astype(str).str.strip()
     if cells.dtype.kind == "f":  # whole numbers, where some cells are empty
         texts = texts.str.removesuffix(".0").mask(cells.isna(), "")
     return texts
