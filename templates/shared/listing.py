@@ -1,8 +1,10 @@
 """Lists of the files in a folder, without those that other programs leave there."""
 
+# {% if cookiecutter.task in cookiecutter._uses.splits %}
 import os
 from collections import Counter
 from collections.abc import Collection
+# {% endif %}
 from pathlib import Path
 
 from .errors import UserError
@@ -23,6 +25,7 @@ def list_folder(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if not is_foreign(path.name))
     except OSError as error:
         raise UserError(f"cannot read {error.filename or folder}: {error.strerror}") from None
+# {% if cookiecutter.task in cookiecutter._uses.splits %}
 
 
 def list_files(folder: Path, suffixes: Collection[str] = ()) -> tuple[list[Path], Counter[str]]:
@@ -61,3 +64,4 @@ def describe(left_out: Counter[str]) -> list[str]:
     """Return a note about the files that `list_files` left out, if there are any."""
     kinds = [f"{count:,} x {kind}" for kind, count in sorted(left_out.items())]
     return [f"left out: {', '.join(kinds)}"] if kinds else []
+# {% endif %}

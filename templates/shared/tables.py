@@ -18,8 +18,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from .errors import UserError
+# {% if cookiecutter.task in cookiecutter._uses.splits %}
 from .listing import is_foreign, list_folder
 from .splits import find_splits, join_names
+# {% else %}
+from .listing import is_foreign
+# {% endif %}
 
 if TYPE_CHECKING:  # slow to import
     from pandas import DataFrame
@@ -40,6 +44,7 @@ SAMPLE = 200  # lines that decide about the separator
 PART = 4096  # rows that are read at once
 
 
+# {% if cookiecutter.task in cookiecutter._uses.splits %}
 def find_tables(data_dir: Path) -> tuple[dict[str, list[Path]], list[str]]:
     """Return the files of "train", "val" and "test", or of "all", and notes.
 
@@ -64,6 +69,7 @@ def find_tables(data_dir: Path) -> tuple[dict[str, list[Path]], list[str]]:
     return {"all": tables}, [f"left out beside the table: {join_names(others)}"] if others else []
 
 
+# {% endif %}
 def open_table(path: Path, has_header: bool = True) -> Table:
     """Return a table whose form is checked, and whose cells are read by `parts()`.
 
@@ -82,6 +88,7 @@ def open_table(path: Path, has_header: bool = True) -> Table:
     return CsvTable(path, has_header)
 
 
+# {% if cookiecutter.task == "tabular" %}
 def read_table(path: Path, has_header: bool = True) -> DataFrame:
     """Return all rows of a table at once, as `Table.parts()` describes them."""
     import pandas
@@ -89,6 +96,7 @@ def read_table(path: Path, has_header: bool = True) -> DataFrame:
     return pandas.concat(list(open_table(path, has_header).parts()))
 
 
+# {% endif %}
 class Table:
     """A table in a file: the names of its columns, the number of its rows, and its cells.
 

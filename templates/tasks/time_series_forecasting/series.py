@@ -17,8 +17,8 @@ from torch import Tensor
 from .cells import Profile, Reading, find_reading, to_numbers
 from .errors import UserError
 from .identity import hash_names
-from .splits import join_names
-from .tables import Table, find_tables, open_table
+from .listing import list_folder
+from .tables import SUFFIXES, Table, open_table
 from .times import TimeReader, Times, describe_steps, sort_times
 
 if TYPE_CHECKING:  # slow to import
@@ -161,13 +161,16 @@ def describe_numbers(readings: dict[str, Reading]) -> list[str]:
 
 
 def find_table(data_dir: Path) -> Path:
-    """Return the file of a table. Raises UserError if there are several."""
-    tables, _ = find_tables(data_dir)
-    files = [path for paths in tables.values() for path in paths]
-    if len(files) > 1:
+    """Return the file of a table. Raises UserError if a folder does not hold exactly one."""
+    if not data_dir.is_dir():
+        return data_dir
+    paths = list_folder(data_dir)
+    files = [path for path in paths if path.name.lower().endswith(tuple(SUFFIXES))]
+    if len(files) != 1:
+        names = textwrap.shorten(", ".join(path.name for path in paths), 100) or "nothing"
         raise UserError(
-            f"{data_dir} holds {join_names(files)}: name one file, which is split in order of "
-            "time; several series may stand in one file, see --series-column"
+            f"{data_dir} needs one table (.csv, .tsv or .parquet), it holds {names}: name one file "
+            "by --data-dir; it is split in order of time, and may hold several series"
         )
     return files[0]
 

@@ -285,7 +285,7 @@ def test_files_that_are_wrong_are_named(tmp_path: Path) -> None:
         DATASETS["csv"](args)
     path.rename(tmp_path / "a.csv")
     path.touch()
-    with pytest.raises(UserError, match=r"needs one table.*holds a\.csv, series\.csv"):
+    with pytest.raises(UserError, match=r"needs one table .*holds a\.csv, series\.csv"):
         DATASETS["csv"](args)
     with pytest.raises(UserError, match="nowhere"):
         DATASETS["csv"](parse_arguments(["--data-dir", str(tmp_path / "nowhere.csv")]))
