@@ -67,7 +67,7 @@ def report_faults(record_property: Callable[[str, object], None]) -> Report:
     def report(
         kind: str, injected: int, lost: int = 0, wrong: int = 0, hung: int = 0, note: str = ""
     ) -> None:
-        record_property("faults", Row(kind, injected, lost, wrong, hung, note))
+        record_property("faults", [kind, injected, lost, wrong, hung, note])
         assert injected and not (lost or wrong or hung), (kind, injected, lost, wrong, hung)
 
     return report
