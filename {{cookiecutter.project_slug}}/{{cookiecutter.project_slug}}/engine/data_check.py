@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, default_collate
-# {% if cookiecutter.task == "semantic_segmentation" %}
+# {% if cookiecutter.task in cookiecutter._uses.masks %}
 from torchvision.utils import draw_segmentation_masks
-# {% elif cookiecutter.task == "object_detection" %}
+# {% elif cookiecutter.task in cookiecutter._uses.boxes %}
 from torchvision.utils import draw_bounding_boxes
 # {% endif %}
 from tqdm import tqdm
@@ -24,7 +24,7 @@ from .errors import UserError
 from .files import replacing
 # {% endif %}
 from .loader import InMemory, seeded
-# {% if cookiecutter.task == "semantic_segmentation" %}
+# {% if cookiecutter.task in cookiecutter._uses.masks %}
 from .report import new_figure
 # {% elif cookiecutter.task in cookiecutter._uses.images %}
 from .report import new_figure, plain
@@ -186,10 +186,10 @@ def print_some(title: str, lines: list[str]) -> None:
 
 
 def draw_samples(batch: Any, info: dict[str, Any]) -> Any:
-    # {% if cookiecutter.task == "semantic_segmentation" %}
+    # {% if cookiecutter.task in cookiecutter._uses.masks %}
     """Draw up to 24 images of a training batch under their masks."""
     images, masks = batch
-    # {% elif cookiecutter.task == "object_detection" %}
+    # {% elif cookiecutter.task in cookiecutter._uses.boxes %}
     """Draw up to 24 images of a training batch with their boxes."""
     images, boxes, labels = batch
     # {% else %}
@@ -205,10 +205,10 @@ def draw_samples(batch: Any, info: dict[str, Any]) -> Any:
             axes.set_visible(False)
             continue
         image = images[index].cpu()
-        # {% if cookiecutter.task == "semantic_segmentation" %}
+        # {% if cookiecutter.task in cookiecutter._uses.masks %}
         classes = torch.arange(len(info["classes"])).view(-1, 1, 1)
         image = draw_segmentation_masks(image, masks[index].cpu() == classes, alpha=0.4)
-        # {% elif cookiecutter.task == "object_detection" %}
+        # {% elif cookiecutter.task in cookiecutter._uses.boxes %}
         known = labels[index] >= 0  # others fill up
         names = [info["classes"][label] for label in labels[index, known].tolist()]
         axes.set_title(plain(", ".join(names), 26), fontsize=7)
