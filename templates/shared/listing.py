@@ -1,6 +1,6 @@
 """Lists of the files in a folder, without those that other programs leave there."""
 
-# {% if cookiecutter.task in cookiecutter._uses.splits %}
+# {% if cookiecutter.task in cookiecutter._uses.images + cookiecutter._uses.texts %}
 import os
 from collections import Counter
 from collections.abc import Collection
@@ -25,7 +25,7 @@ def list_folder(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if not is_foreign(path.name))
     except OSError as error:
         raise UserError(f"cannot read {error.filename or folder}: {error.strerror}") from None
-# {% if cookiecutter.task in cookiecutter._uses.splits %}
+# {% if cookiecutter.task in cookiecutter._uses.images + cookiecutter._uses.texts %}
 
 
 def list_files(folder: Path, suffixes: Collection[str] = ()) -> tuple[list[Path], Counter[str]]:
