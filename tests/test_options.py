@@ -241,6 +241,7 @@ def new_parser(add: Callable[[argparse.ArgumentParser], None] = without_flag) ->
     parser.add_argument("--lr-max", type=options.number(float, 0, 1), default=0.1)
     parser.add_argument("--run-dir", type=Path)
     parser.add_argument("--resume", action=BooleanOptionalAction, default=False)
+    parser.add_argument("--check-data", action=BooleanOptionalAction, default=False)
     parser.add_argument("--evaluate", type=Path)
     parser.add_argument("--config", type=Path)
     add(parser)
