@@ -119,6 +119,14 @@ def test_samples_of_one_key_stay_together(engine):
     assert not (patients[0] & patients[1] or patients[0] & patients[2] or patients[1] & patients[2])
 
 
+def test_samples_of_one_key_stay_together_in_spite_of_their_classes(engine):
+    keys = engine["identity"].hash_names(f"patient {number // 7}" for number in range(700))
+    parts = engine["splits"].divide(keys, 0.2, 0.2, torch.arange(700) % 5 // 2)
+    patients = [set(keys[part].tolist()) for part in parts]
+    assert [len(part) for part in parts] == [420, 140, 140]
+    assert sum(map(len, patients)) == 100
+
+
 def test_files_of_others_are_left_out(engine, tmp_path):
     make(tmp_path, "a.png", "._a.png", "b.HEIC", "README", "deep/", "__MACOSX/", ".cache/")
     make(tmp_path / "deep", "c.PNG", "desktop.ini")

@@ -120,12 +120,16 @@ def divide(
     added or taken away, but for the few at a border. Samples with the same key (copies, or the rows
     of one group) stay together. `val` and `test` are shares of the samples, and of each of the
     `strata`, the classes for instance; every stratum has at least one sample in each split if it
-    has as many keys as splits.
+    has as many keys as splits. A key of several strata is in the first of them.
     """
     order = keys.argsort(stable=True)
     sizes = [len(keys)]
     if strata is not None:
+        _, numbers = keys.unique(return_inverse=True)
         stratum = number_strata(strata)
+        first = torch.zeros_like(keys)
+        first.scatter_reduce_(0, numbers, stratum, "amin", include_self=False)
+        stratum = first[numbers]
         order = order[stratum[order].argsort(stable=True)]
         sizes = stratum.bincount().tolist()
     parts: tuple[list[Tensor], ...] = ([], [], [])
