@@ -304,10 +304,42 @@ def test_splits_of_yolo_files(tmp_path: Path, images_first: bool) -> None:
         "names:\n- cat\n- 'dog'\nval: y",
         "names: [\n  'cat',\n  'dog',\n]\nnc: 2",
         'names: {0: "cat", 1: dog}',
+        "names:\n# two\n- cat\n\n- dog\nmy-key: 3\n",
+        "names:\n  1: dog\n  0: cat\n",
     ],
 )
 def test_names_of_yolo_classes(text: str) -> None:
     assert parse_names(text) == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("data.yaml", "names: {0: cat, 2: dog}", "lack class 1: they count from 0"),
+        ("data.yaml", "names: {1: cat, 2: dog}", "lack class 0"),
+        ("data.yaml", "names: ['', dog]", "class 0 has no name"),
+        ("data.yaml", "names: cat", "not a list"),
+        ("data.yaml", "names: [cat", r"cannot read .*data\.yaml"),
+        ("classes.txt", "dog\ncat\n", r"data\.yaml and .*classes\.txt name other classes"),
+        ("classes.txt", "cat\n\ndog\n", r"classes\.txt: class 1 has no name"),
+    ],
+)
+def test_numbers_of_yolo_classes_must_be_clear(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
+    args = make_yolo(tmp_path)
+    (tmp_path / "classes.txt").write_text("cat\r\ndog\r\n\n", encoding="utf-8")
+    DATASETS["yolo"](args)
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        DATASETS["yolo"](args)
+
+
+def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
+    args = make_yolo(tmp_path)
+    Image.new("RGB", (60, 40)).save(tmp_path / "images" / "7.jpg")
+    with pytest.raises(UserError, match=r"7\.png and .*7\.jpg have the same name, and so"):
+        DATASETS["yolo"](args)
 
 
 @pytest.mark.parametrize(

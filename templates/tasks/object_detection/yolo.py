@@ -1,9 +1,10 @@
 """Box annotations in text files, as YOLO has them: a line `class x y width height` for each box."""
 
-import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from .boxes import SHARES, Sample, clip_box, complete, make_sample
 from .errors import UserError
@@ -31,48 +32,65 @@ def find_yolo_splits(home: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
 
 
 def find_names(home: Path) -> list[str]:
-    """Return the names of the classes, from data.yaml or another .yaml file, or classes.txt."""
+    """Return the names of the classes, from data.yaml or another .yaml file, or classes.txt.
+
+    Raises UserError if there are none, or if two files do not agree.
+    """
     for folder in (home, home / "labels"):
         if not folder.is_dir() and folder != home:
             continue
+        found: dict[Path, list[str]] = {}
         for path in list_folder(folder):
-            is_yaml = path.suffix.lower() in (".yaml", ".yml")
-            if not is_yaml and path.name.lower() not in NAMES_FILES:
-                continue
-            try:
-                text = path.read_text(encoding="utf-8-sig")
-            except (OSError, ValueError) as error:
-                raise UserError(f"cannot read {path}: {error}") from None
-            names = parse_names(text) if is_yaml else text.split("\n")
-            names = [name.strip() for name in names if name.strip()]
-            if len(set(names)) < len(names):
-                raise UserError(f"{path} has a class twice")
+            names = read_names(path)
             if names:
-                return names
+                found[path] = names
+        for path, names in found.items():
+            first = next(iter(found))
+            if names != found[first]:
+                raise UserError(f"{path} and {first} name other classes: take one of them away")
+        if found:
+            return next(iter(found.values()))
     raise UserError(
         f"{home} has no data.yaml with names, nor classes.txt with a class in each line"
     )
 
 
-def parse_names(text: str) -> list[str]:
-    """Return the `names` of a YAML file: a list, or a dictionary by number, on one line or more."""
-    match = re.search(r"^names[ \t]*:(.*?)(?=^\w+[ \t]*:|\Z)", text, re.MULTILINE | re.DOTALL)
-    if match is None:
+def read_names(path: Path) -> list[str]:
+    """Return the names of the classes in a file; none if it is no file of names.
+
+    Raises UserError if it cannot be read, or if it is not clear which number a class has.
+    """
+    is_yaml = path.suffix.lower() in (".yaml", ".yml")
+    if not is_yaml and path.name.lower() not in NAMES_FILES:
         return []
-    value = re.sub(r"[ \t]#.*", "", match[1]).strip()
-    if value[:1] in ("[", "{"):
-        items = re.findall(r"'[^']*'|\"[^\"]*\"|[^,'\"]+", value[1:-1].replace("\n", " "))
-        items = [item for item in items if item.strip(" ,") and not item.strip().endswith(":")]
-    else:
-        items = value.splitlines()
-    names = {}
-    for place, item in enumerate(items):
-        number, name = place, item.strip().removeprefix("- ").strip()
-        numbered = re.match(r"(\d+)\s*:\s*(.+)", name)
-        if numbered:
-            number, name = int(numbered[1]), numbered[2]
-        names[number] = name.strip().strip("'\"")
-    return [names[number] for number in sorted(names)]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        names = parse_names(text) if is_yaml else text.rstrip().splitlines()
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UserError(f"cannot read {path}: {' '.join(str(error).split())}") from None
+    names = [name.strip() for name in names]
+    if "" in names:
+        raise UserError(f"{path}: class {names.index('')} has no name; the first one is class 0")
+    if len(set(names)) < len(names):
+        raise UserError(f"{path} has a class twice")
+    return names
+
+
+def parse_names(text: str) -> list[str]:
+    """Return the `names` of a YAML file: a list, or a dictionary by number; none without them.
+
+    Raises ValueError if they are anything else, or if a number is missing between others.
+    """
+    content = yaml.load(text, Loader=yaml.BaseLoader)  # texts alone: a class may be called "no"
+    names = content.get("names", []) if isinstance(content, dict) else []
+    if isinstance(names, dict):
+        for number in map(str, range(len(names))):
+            if number not in names:
+                raise ValueError(f"names lack class {number}: they count from 0, without a gap")
+        names = [names[str(number)] for number in range(len(names))]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("names are not a list of texts, nor a dictionary by number")
+    return names
 
 
 def find_samples(
@@ -85,9 +103,16 @@ def find_samples(
         raise UserError(f"{images} holds no images")
     texts, _ = list_files(labels, {".txt"})
     by_stem = group_by_stem(labels, [path for path in texts if path.name not in NAMES_FILES])
+    by_image: dict[Path, Path] = {}
     samples = []
     for path in paths:
-        found = by_stem.pop(path.relative_to(images).with_suffix(""), [])
+        stem = path.relative_to(images).with_suffix("")
+        if stem in by_image:
+            raise UserError(
+                f"{path} and {by_image[stem]} have the same name, and so the same labels"
+            )
+        by_image[stem] = path
+        found = by_stem.pop(stem, [])
         boxes, numbers = read_boxes(found[0], len(classes), left_out) if found else ([], [])
         samples.append(make_sample(home, path, SHARES, boxes, numbers))
     if by_stem:

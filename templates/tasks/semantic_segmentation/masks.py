@@ -98,13 +98,17 @@ def read_classes(path: Path, ignored: int) -> MaskReader:
     `ignored` stands for pixels that do not count. Raises UserError that names the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").rstrip().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read the names of the classes in {path}: {error}") from None
     classes: list[str] = []
     colors: dict[int, int] = {}
-    for line in filter(str.strip, lines):
+    for row, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         name, code = split_color(line.strip())
+        if not colors and code is None and row != len(classes) + 1:
+            raise UserError(f"{path}, row {row - 1} is empty: label {row - 2} would have no name")
         if code is not None:
             if code in colors:
                 raise UserError(f"{path}: the color of {name!r} is there twice")

@@ -289,6 +289,7 @@ def blacken(folder: Path) -> None:
         (write_classes("water 0 0 255\nfire\n"), "'fire' has no color"),
         (write_classes("water\nfire 9 9 256\nair 1 1 1"), "'water' has no color"),
         (write_classes("water\nwater\n"), "'water' is there twice"),
+        (write_classes("water\n\nfire\n"), r"classes\.txt, row 2 is empty: label 1 would"),
         (write_classes("water\n"), r"1 class\(es\): 2 to 255 are needed"),
         (lambda folder: (folder / "classes.txt").write_bytes(b"caf\xe9\n"), r"classes\.txt"),
     ],
