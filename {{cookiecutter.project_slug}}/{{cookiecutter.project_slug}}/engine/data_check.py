@@ -23,6 +23,7 @@ from .errors import UserError
 # {% if cookiecutter.task in cookiecutter._uses.images %}
 from .files import replacing
 # {% endif %}
+from .identity import get_keys
 from .loader import InMemory, seeded
 # {% if cookiecutter.task in cookiecutter._uses.masks %}
 from .report import new_figure
@@ -48,10 +49,18 @@ def check_data(args: Namespace, *loaders: Any) -> None:
     problems: list[str] = []
     copies: list[str] = []
     known: dict[str, str] = {}  # a name for each content in the splits before
+    splits: dict[str, Tensor] = {}  # the keys of their samples
     for loader in loaders:
         if loader.samples is None:
             say(f"{loader.split:<12}a stream, which is not read")
             continue
+        keys = get_keys(loader.dataset)
+        twin = find_twin(keys, splits)
+        if twin:
+            say(f"{loader.split:<12}the samples of {twin}")
+            continue
+        if keys is not None:
+            splits[loader.split] = keys
         names = getattr(loader.dataset, "names", range(len(loader.dataset)))
         labels: Counter[int] = Counter()
         own: dict[str, str] = {}
@@ -78,6 +87,14 @@ def check_data(args: Namespace, *loaders: Any) -> None:
         figure.savefig(temporary, dpi=150, format="png")
     say(f"{'samples':<12}{path}, as they are trained on")
     # {% endif %}
+
+
+def find_twin(keys: Tensor | None, splits: dict[str, Tensor]) -> str:
+    """Return the split that has the same samples, as validation has without a test split, or ""."""
+    for split, others in splits.items():
+        if keys is not None and keys.equal(others):
+            return split
+    return ""
 
 
 def read_samples(args: Namespace, loader: Any) -> Iterator[Finding]:
