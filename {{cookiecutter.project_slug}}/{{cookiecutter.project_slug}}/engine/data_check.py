@@ -46,39 +46,15 @@ def check_data(args: Namespace, *loaders: Any) -> None:
     """
     for note in loaders[0].info.get("notes", []):
         say(f"{'note':<12}{note}")
-    problems: list[str] = []
-    copies: list[str] = []
-    known: dict[str, str] = {}  # a name for each content in the splits before
-    splits: dict[str, Tensor] = {}  # the keys of their samples
+    check = Check()
     for loader in loaders:
-        if loader.samples is None:
-            say(f"{loader.split:<12}a stream, which is not read")
-            continue
-        keys = get_keys(loader.dataset)
-        twin = find_twin(keys, splits)
-        if twin:
-            say(f"{loader.split:<12}the samples of {twin}")
-            continue
-        if keys is not None:
-            splits[loader.split] = keys
-        names = getattr(loader.dataset, "names", range(len(loader.dataset)))
-        labels: Counter[int] = Counter()
-        own: dict[str, str] = {}
-        for index, (content, problem, found) in enumerate(read_samples(args, loader)):
-            name = f"{loader.split} sample {names[index]}"
-            labels.update(found)
-            if problem:
-                problems.append(f"{name}: {problem}")
-            if content in known:
-                copies.append(f"{name} is {known[content]}, too")
-            elif content:
-                own[content] = name
-        known |= own
-        say(f"{loader.split:<12}{len(loader.dataset):,} samples{describe(labels, loader.info)}")
-    print_some("in two splits", copies)
-    print_some("problem", problems)
-    if problems:
-        raise UserError(f"{len(problems):,} samples cannot be used: mend them, or take them away")
+        say(f"{loader.split:<12}{check.add(args, loader)}")
+    print_some("in two splits", check.copies)
+    print_some("problem", check.problems)
+    if check.problems:
+        raise UserError(
+            f"{len(check.problems):,} samples cannot be used: mend them, or take them away"
+        )
     # {% if cookiecutter.task in cookiecutter._uses.images %}
     path = Path("runs", f"{args.dataset}-samples.png")
     path.parent.mkdir(exist_ok=True)
@@ -89,12 +65,39 @@ def check_data(args: Namespace, *loaders: Any) -> None:
     # {% endif %}
 
 
-def find_twin(keys: Tensor | None, splits: dict[str, Tensor]) -> str:
-    """Return the split that has the same samples, as validation has without a test split, or ""."""
-    for split, others in splits.items():
-        if keys is not None and keys.equal(others):
-            return split
-    return ""
+class Check:
+    """What is found in the splits so far."""
+
+    def __init__(self):
+        self.problems: list[str] = []
+        self.copies: list[str] = []  # samples that are in two splits
+        self.names: dict[str, str] = {}  # of the first sample with each content
+        self.keys: dict[str, Tensor] = {}  # of the samples of each split
+
+    def add(self, args: Namespace, loader: Any) -> str:
+        """Read the samples of a split; return what they are in short."""
+        if loader.samples is None:
+            return "a stream, which is not read"
+        keys = get_keys(loader.dataset)
+        if keys is not None:
+            for split, others in self.keys.items():
+                if keys.equal(others):  # validation is tested if there is no test split
+                    return f"the samples of {split}"
+            self.keys[loader.split] = keys
+        names = getattr(loader.dataset, "names", range(len(loader.dataset)))
+        labels: Counter[int] = Counter()
+        own: dict[str, str] = {}
+        for index, (content, problem, found) in enumerate(read_samples(args, loader)):
+            name = f"{loader.split} sample {names[index]}"
+            labels.update(found)
+            if problem:
+                self.problems.append(f"{name}: {problem}")
+            if content in self.names:
+                self.copies.append(f"{name} is {self.names[content]}, too")
+            elif content:
+                own[content] = name
+        self.names |= own
+        return f"{len(loader.dataset):,} samples{describe(labels, loader.info)}"
 
 
 def read_samples(args: Namespace, loader: Any) -> Iterator[Finding]:
