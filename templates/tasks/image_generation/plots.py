@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 from .engine.loader import Loader
-from .engine.report import new_figure
+from .engine.report import new_figure, plain
 from .engine.runtime import Runtime
 
 ROWS = 10
@@ -84,5 +84,6 @@ def draw_rows(parts: list[Tensor], titles: list[str], names: list[str], title: s
     axes[0, 0].xaxis.tick_top()
     axes[0, 0].set_xticks(centers, titles)
     height = len(image) / len(names)  # of a class
-    axes[0, 0].set_yticks([height * (row + 0.5) for row in range(len(names))], names)
+    places = [height * (row + 0.5) for row in range(len(names))]
+    axes[0, 0].set_yticks(places, [plain(name, longest=20) for name in names])
     return figure

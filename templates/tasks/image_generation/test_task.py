@@ -1,5 +1,6 @@
 """Tests of the task: the measure of new images, the models, their noise, and own images."""
 
+import io
 import math
 from argparse import Namespace
 from pathlib import Path
@@ -14,6 +15,7 @@ from {{ cookiecutter.project_slug }}.datasets import DATASETS, add_noise
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
 from {{ cookiecutter.project_slug }}.engine.runtime import start
 from {{ cookiecutter.project_slug }}.models import MODELS, VAE, FlowMatching, RandomFeatures
+from {{ cookiecutter.project_slug }}.plots import draw_rows
 from {{ cookiecutter.project_slug }}.utils import (
     get_metrics,
     get_model_arguments,
@@ -225,3 +227,8 @@ def test_own_images_that_are_wrong_are_named(tmp_path: Path) -> None:
         make_images(tmp_path / "parts" / part, (name,), 3)
     args.data_dir = tmp_path / "parts"
     check("val/blue/20.png: the class 'blue' of the val split")
+
+
+def test_names_in_figures_are_no_formulas() -> None:
+    figure = draw_rows([torch.zeros(2, 1, 1, 8, 8)], ["new"], ["$5_$10", "cat"], "images")
+    figure.savefig(io.BytesIO())

@@ -77,6 +77,7 @@ def draw_surprise(bits: Tensor, targets: list[list[int]], vocabulary: list[str])
     label = "surprise: -log2 of the probability (bits)"
     figure.colorbar(image, label=label, extend="max", pad=0.01, aspect=40)
     style = {"family": "monospace", "fontsize": 8, "ha": "center", "va": "center"}
+    style["parse_math"] = False  # "$$" is no formula
     for row, window in enumerate(texts):
         for column, text in enumerate(window[-columns:]):
             color = "white" if bits[row, column] > 8 else "black"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .engine.loader import Loader
-from .engine.report import new_figure
+from .engine.report import new_figure, plain
 from .engine.runtime import Runtime
 
 COLORS = (  # of the classes
@@ -58,7 +58,7 @@ def draw_detections(axes: Any, found: dict[str, Tensor], classes: list[str]) -> 
         draw_box(axes, found["boxes"][i], color)
         x, y = found["boxes"][i, :2].tolist()
         style = {"facecolor": color, "edgecolor": "none", "pad": 1.5}
-        text = f"{classes[label]} {scores[i]:.2f}"
+        text = f"{plain(classes[label])} {scores[i]:.2f}"
         axes.text(max(x, 0), max(y, 4), text, fontsize=7, va="bottom", bbox=style)
 
 

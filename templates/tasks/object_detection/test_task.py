@@ -1,5 +1,6 @@
 """Tests of object detection: its metrics, its losses, its models and own images."""
 
+import io
 import json
 from argparse import Namespace
 from collections.abc import Callable
@@ -13,9 +14,11 @@ from PIL import Image
 from {{ cookiecutter.project_slug }}.datasets import DATASETS, ImageFiles, augment
 from {{ cookiecutter.project_slug }}.engine.boxes import make_sample
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
+from {{ cookiecutter.project_slug }}.engine.report import new_figure
 from {{ cookiecutter.project_slug }}.engine.runtime import start
 from {{ cookiecutter.project_slug }}.engine.yolo import parse_names
 from {{ cookiecutter.project_slug }}.models import MODELS, center_detections, center_losses
+from {{ cookiecutter.project_slug }}.plots import draw_detections
 from {{ cookiecutter.project_slug }}.utils import get_metrics, get_objective, parse_arguments
 
 
@@ -508,3 +511,11 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "annotations.json").unlink()
     with pytest.raises(UserError, match=r"has no annotations\.json"):
         DATASETS["coco_json"](args)
+
+
+def test_names_in_figures_are_no_formulas() -> None:
+    figure, grid = new_figure()
+    found = {"scores": torch.tensor([0.5]), "labels": torch.tensor([0])}
+    found["boxes"] = torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    draw_detections(grid[0, 0], found, ["$5_$10"])
+    figure.savefig(io.BytesIO())

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from .datasets import IGNORED
 from .engine.loader import Loader
-from .engine.report import new_figure
+from .engine.report import new_figure, plain
 from .engine.runtime import Runtime
 
 
@@ -63,7 +63,7 @@ def add_legend(figure: Any, ious: list[float], classes: list[str], colors: Tenso
     """Add the color of each class with its IoU, and the color of ignored pixels."""
     from matplotlib.patches import Patch
 
-    labels = [f"{name} {iou:.2f}" for name, iou in zip(classes, ious, strict=True)]
+    labels = [f"{plain(name)} {iou:.2f}" for name, iou in zip(classes, ious, strict=True)]
     patches = []
     for color, label in zip(colors.tolist(), [*labels, "ignored"], strict=True):
         patches.append(Patch(facecolor=color, edgecolor="silver", label=label))

@@ -1,5 +1,6 @@
 """Tests of semantic segmentation: ignored pixels, augmentation of images and masks, own files."""
 
+import io
 import shutil
 import struct
 import zlib
@@ -16,8 +17,10 @@ from PIL import Image
 from {{ cookiecutter.project_slug }}.datasets import DATASETS, IGNORED, augment
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
 from {{ cookiecutter.project_slug }}.engine.masks import MaskReader
+from {{ cookiecutter.project_slug }}.engine.report import new_figure
 from {{ cookiecutter.project_slug }}.engine.runtime import start
 from {{ cookiecutter.project_slug }}.models import MODELS
+from {{ cookiecutter.project_slug }}.plots import add_legend, get_colors
 from {{ cookiecutter.project_slug }}.utils import get_metrics, get_objective, parse_arguments
 
 
@@ -301,3 +304,9 @@ def test_own_files_that_are_wrong_are_named(
     spoil(tmp_path)
     with pytest.raises(UserError, match=message):
         DATASETS["mask_folder"](args)
+
+
+def test_names_in_figures_are_no_formulas() -> None:
+    figure, _ = new_figure()
+    add_legend(figure, [0.5, 0.5], ["ground", "$5_$10"], get_colors(2))
+    figure.savefig(io.BytesIO())

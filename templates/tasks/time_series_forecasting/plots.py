@@ -1,13 +1,12 @@
 """Figures of the forecasts."""
 
-import textwrap
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .engine.loader import Loader
-from .engine.report import new_figure
+from .engine.report import new_figure, plain
 from .engine.runtime import Runtime
 
 
@@ -30,7 +29,7 @@ def make_figures(
     if series:  # (windows,)
         numbers = series[0].cpu()
         mean, std = mean[numbers].unsqueeze(1), std[numbers].unsqueeze(1)
-        labels = [textwrap.shorten(info["series"][number], 20) for number in numbers.tolist()]
+        labels = [plain(info["series"][number], 20) for number in numbers.tolist()]
     mean, std = mean[..., :targets], std[..., :targets]
     windows = windows[:, :, :targets].cpu() * std + mean
     forecasts = forecasts.cpu() * std + mean
@@ -44,7 +43,7 @@ def make_figures(
         for column in range(columns):
             draw_forecast(grid[row, column], windows[row, :, column], forecasts[row, :, column])
     for column in range(columns):
-        grid[0, column].set_title(info["channels"][column])
+        grid[0, column].set_title(plain(info["channels"][column]))
         grid[-1, column].set_xlabel("time steps after the last known one")
     handles, names = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, frameon=False)

@@ -1,5 +1,6 @@
 """Tests of the task: metrics, models, and own series in order of time."""
 
+import io
 import re
 from argparse import Namespace
 from datetime import datetime, timedelta, timezone
@@ -14,6 +15,7 @@ from {{ cookiecutter.project_slug }}.engine.loader import Loader
 from {{ cookiecutter.project_slug }}.engine.runtime import start
 from {{ cookiecutter.project_slug }}.engine.series import Series
 from {{ cookiecutter.project_slug }}.models import MODELS
+from {{ cookiecutter.project_slug }}.plots import make_figures
 from {{ cookiecutter.project_slug }}.utils import (
     get_metrics,
     get_model_arguments,
@@ -289,3 +291,13 @@ def test_files_that_are_wrong_are_named(tmp_path: Path) -> None:
         DATASETS["csv"](args)
     with pytest.raises(UserError, match="nowhere"):
         DATASETS["csv"](parse_arguments(["--data-dir", str(tmp_path / "nowhere.csv")]))
+
+
+def test_names_in_figures_are_no_formulas(tmp_path: Path) -> None:
+    rows = [f"{row},${name}_$" for row in ROWS for name in "ab"]
+    args = make_file(tmp_path, rows, "--series-column", "$s", header="date,$5_$10,wave,$s")
+    train, *_ = DATASETS["csv"](args)
+    with start(args) as runtime:
+        loader = Loader(args, runtime, train, "train")
+        figures = make_figures(runtime, Persistence(), loader, {})
+    figures["predictions"].savefig(io.BytesIO())
