@@ -22,7 +22,7 @@ def in_memory(args: Namespace, series: Series) -> Splits:
     very first steps are forecast as well. Mean and deviation are those of the training split.
     Windows with a missing value are left out. Raises UserError if a split has no window.
     """
-    mean, std = standardize(series)  # (series, channels) both
+    mean, std = standardize(args, series)  # (series, channels) both
     length = args.context + args.horizon
     starts, notes = find_windows(args, series)
     info = {
@@ -60,6 +60,7 @@ def in_memory(args: Namespace, series: Series) -> Splits:
 def seasons(args: Namespace) -> Splits:
     """Return 5,000 hours of five random channels: a trend, a drift, days, weeks and noise."""
     refuse_unused(args, "data_dir", "time_column", "series_column", "target_column", "known_column")
+    refuse_unused(args, "rows")
     generator = torch.Generator().manual_seed(0)
     hours = torch.arange(5000.0).unsqueeze(1)  # (time, 1)
     count = 5

@@ -185,7 +185,7 @@ def choose_columns(args: Namespace, table: Table) -> tuple[Columns, list[str]]:
     notes = []
     if not args.time_column and len(names) > 1 and is_index(table):
         del names[0]
-        notes.append("the first column, without a name, counts the rows: it is left out")
+        notes.append("left out: the first column, which has no name and counts the rows")
     options = {
         "--time-column": [args.time_column or names[0]],
         "--series-column": [args.series_column] if args.series_column else [],
@@ -272,17 +272,28 @@ def hash_rows(times: Times, numbers: numpy.ndarray, names: list[str], values: Te
 # ------------------------------------------------------------------------ windows
 
 
-def standardize(series: Series) -> tuple[Tensor, Tensor]:
+def is_short(args: Namespace, rows: int) -> bool:
+    """Return whether a series has too few rows for a window of each split."""
+    train, val = rows * 6 // 10, rows * 8 // 10
+    return min(train - args.context, val - train, rows - val) < args.horizon
+
+
+def standardize(args: Namespace, series: Series) -> tuple[Tensor, Tensor]:
     """Give the values a mean of 0 and a deviation of 1 in the training split of each series.
 
     The new values are float32. Returns the means and deviations, (series, channels) both. A channel
-    that is constant in training, apart from rounding, is not divided. Raises UserError if it has no
-    value there.
+    that is constant in training, apart from rounding, is not divided. The values of a series that
+    is too short for windows become 0. Raises UserError if a channel of another one has no value.
     """
     scaled = torch.empty(series.values.shape)
     means, deviations = [], []
     scaled_parts = scaled.split(series.lengths)
     for part, scaled_part in zip(series.values.split(series.lengths), scaled_parts, strict=True):
+        if is_short(args, len(part)):
+            scaled_part.zero_()
+            means.append(torch.zeros(part.shape[1]))
+            deviations.append(torch.ones(part.shape[1]))
+            continue
         train = part[: len(part) * 6 // 10].double()
         std, mean = torch.std_mean(train, dim=0, correction=0)
         for channel in range(part.shape[1]):
@@ -291,9 +302,12 @@ def standardize(series: Series) -> tuple[Tensor, Tensor]:
                 known = known[~known.isnan()]
                 std[channel], mean[channel] = torch.std_mean(known, correction=0)
             if not len(known):
+                name = series.channels[channel]
+                if series.names:
+                    name += f" of {series.names[len(means)]}"
                 raise UserError(
-                    f"{series.source}: {series.channels[channel]} has no value in the training "
-                    "split, the first 60 % of the time"
+                    f"{series.source}: {name} has no value in the training split, the first 60 % "
+                    "of the time"
                 )
             low, high = known.aminmax()
             if std[channel] <= 1e-9 * max(-low, high):
@@ -318,8 +332,7 @@ def find_windows(args: Namespace, series: Series) -> tuple[list[Tensor], list[st
     short = []
     for number, rows in enumerate(series.lengths):
         borders = [0, rows * 6 // 10, rows * 8 // 10, rows]
-        smallest = min(borders[1] - args.context, borders[2] - borders[1], borders[3] - borders[2])
-        if smallest < args.horizon:
+        if is_short(args, rows):
             short.append(number)
         else:
             for part, (start, end) in zip(parts, pairwise(borders), strict=True):
@@ -341,7 +354,7 @@ def find_windows(args: Namespace, series: Series) -> tuple[list[Tensor], list[st
     whole = leave_out_missing(series, starts, length)
     count = sum(map(len, starts))
     left_out = count - sum(map(len, whole))
-    notes.append(f"{left_out:,} of {count:,} windows are left out: values are missing in them")
+    notes.append(f"left out: {left_out:,} of {count:,} windows, in which values are missing")
     return whole, notes
 
 

@@ -175,7 +175,7 @@ def test_windows_with_missing_values_are_left_out(tmp_path: Path) -> None:
     train, val, test = DATASETS["csv"](make_file(tmp_path, rows))
     assert [len(train), len(val), len(test)] == [7, 5, 5]  # 6 windows hold the tenth row
     assert "missing values: up 1, first in row 11" in train.info["notes"]
-    assert any("6 of 23 windows are left out" in note for note in train.info["notes"])
+    assert any("left out: 6 of 23 windows" in note for note in train.info["notes"])
     known = torch.tensor([float(n) for n in range(1, 19) if n != 10])
     assert train.info["mean"][0].item() == pytest.approx(known.mean().item())
     samples = torch.stack([train[index][0] for index in range(len(train))])
@@ -194,12 +194,14 @@ def test_several_series_have_their_own_borders(tmp_path: Path) -> None:
         if day <= 20:
             rows.append(f"2024-01-{day:02},south,{1000 - 10 * day}")
         if day <= 5:
-            rows.append(f"2024-01-{day:02},west,1")
+            rows.append(f"2024-01-{day:02},west,")
+        if day == 1:
+            rows.append("2024-01-01,young,1")  # has no training split
     args = make_file(tmp_path, rows, "--series-column", "place", header="date,place,sales")
     splits = DATASETS["csv"](args)
     info = splits[0].info
-    assert info["series"] == ["north", "south", "west"]
-    assert any("1 x series too short for a window, such as west" in note for note in info["notes"])
+    assert info["series"] == ["north", "south", "west", "young"]
+    assert any("2 x series too short for a window, such as west" in note for note in info["notes"])
     assert [len(split) for split in splits] == [13 + 7, 5 + 3, 5 + 3]
     for split in splits:
         windows, numbers = zip(*[split[index] for index in range(len(split))], strict=True)
