@@ -136,6 +136,7 @@ def csv_files(args: Namespace) -> Splits:
 
 def text_folder(args: Namespace) -> Splits:
     """Return own text files: --data-dir holds SPLIT/CLASS/*.txt, or CLASS/*.txt to divide 8:1:1."""
+    refuse_unused(args, "text_column", "label_column", "group_column")
     return in_memory(args, *arrange_splits(*read_folders(args)))
 
 

@@ -233,9 +233,15 @@ def test_folders_of_text_files_are_classes(tmp_path: Path) -> None:
     (note,) = [note for note in splits[0].info["notes"] if "left out" in note]
     for kind in ("1 x empty file", "1 x file beside the classes", "1 x hidden file"):
         assert kind in note
-    own(tmp_path, {"test/odd/1.txt": "text"})
-    with pytest.raises(UserError, match="odd: this class is not in the training split"):
+    more = {"val/pos/1.txt": "text 1", "val/neg/1.txt": "text 2", "train/odd/1.txt": "text 3"}
+    own(tmp_path, {**more, "test/odd/1.txt": "text"})
+    assert [len(split) for split in DATASETS["text_folder"](args)] == [13, 2, 5]  # val has no odd
+    (tmp_path / "train" / "odd" / "1.txt").unlink()
+    with pytest.raises(UserError, match="odd: this class has no text in the training split"):
         DATASETS["text_folder"](args)
+    with pytest.raises(UserError, match="--group-column is of no use for --dataset text_folder"):
+        options = ["--dataset", "text_folder", "--group-column", "author"]
+        DATASETS["text_folder"](parse_arguments(options))
 
 
 def test_labels_may_be_numbers_and_a_table_may_be_parquet(tmp_path: Path) -> None:

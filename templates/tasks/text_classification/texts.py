@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import unicodedata
 from argparse import Namespace
 from collections import Counter
 from dataclasses import dataclass, field
@@ -119,7 +120,7 @@ def read_table(args: Namespace, path: Path, found: Texts, classes: set[str] | No
         check_no_header(path, found.labels[first:])
     notes = list(table.notes)
     if left_out:
-        notes.append(f"{path.name}: {left_out:,} rows without a text or a label are left out")
+        notes.append(f"left out: {left_out:,} rows without a text or a label in {path.name}")
     return notes
 
 
@@ -172,17 +173,17 @@ def read_folders(args: Namespace) -> tuple[Found, list[str]]:
         folders = {"all": [args.data_dir]}
     found: Found = {}
     left_out: Counter[str] = Counter()
-    classes: list[Path] = []
+    known: set[str] = set()  # the classes of the training split
     for split in [name for name in ("all", "train", "val", "test") if name in folders]:
         found[split] = Texts()
-        names = {path.name for path in classes}
         for folder in folders[split]:
             classes = [path for path in list_folder(folder) if path.is_dir()]
             left_out["file beside the classes"] += len(list_folder(folder)) - len(classes)
             for path in classes:
-                if names and path.name not in names:
-                    raise UserError(f"{path}: this class is not in the training split")
                 left_out += read_class(path, found[split])
+            known = known or set(found[split].labels)
+            for name in sorted(set(found[split].labels) - known)[:1]:
+                raise UserError(f"{folder / name}: this class has no text in the training split")
             if len(classes) < 2:
                 raise UserError(
                     f"{folder} needs a folder of text files for each class, at least two; "
@@ -199,7 +200,7 @@ def read_class(folder: Path, found: Texts) -> Counter[str]:
             text = file.read().strip()
         if text:
             found.texts.append(text)
-            found.labels.append(folder.name)
+            found.labels.append(unicodedata.normalize("NFC", folder.name))  # unlike macOS
         else:
             left_out["empty file"] += 1
     return left_out
