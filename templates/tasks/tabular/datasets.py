@@ -10,7 +10,7 @@ from .engine.loader import InMemory
 
 Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test; `info` describes the columns
 
-OWN = ("data_dir", "target", "group_column", "columns")  # options of own tables
+OWN = ("data_dir", "target", "target_kind", "group_column", "columns")  # options of own tables
 
 
 def in_memory(table: Encoded) -> Splits:

@@ -143,11 +143,7 @@ def encode(tables: dict[str, list[Table]], request: Request, notes: list[str]) -
         places = assign(split, surveys[split], target, set(tables))
         encoder.add(split_tables, surveys[split], places)
     notes += columns.notes + target.notes
-    for split in surveys.keys() - {deciding}:
-        copies = int(torch.isin(surveys[split].keys, surveys[deciding].keys).sum())
-        if copies:
-            notes.append(f"rows of the {split} split that are trained on, too: {copies:,}")
-    return encoder.finish(notes)
+    return encoder.finish(notes + encoder.describe_copies())
 
 
 def assign(split: str, found: Survey, target: Target, given: set[str]) -> Tensor:
@@ -246,6 +242,18 @@ class Encoder:
                 info["class_counts"][name] = count_classes(rows.targets, self.target.classes)
         info["notes"] = notes
         return Encoded(train, val, test, info)
+
+    def describe_copies(self) -> list[str]:
+        """Return notes about rows that are in the training split, and in another one."""
+        notes = []
+        for number, name in ((1, "validation"), (2, "test")):
+            if number in self.splits:
+                copies = int(torch.isin(self.splits[number].keys, self.splits[0].keys).sum())
+                if copies:
+                    notes.append(
+                        f"{copies:,} rows of the {name} split are in the training split, too"
+                    )
+        return notes
 
     def scale_numbers(self) -> dict[str, Any]:
         """Standardize the numbers of all splits in place; return what `info` tells about them."""

@@ -193,8 +193,10 @@ def test_other_mistakes_are_named(tmp_path: Path) -> None:
         DATASETS["csv"](parse_arguments(["--data-dir", str(tmp_path)]))
     with pytest.raises(UserError, match="--data-dir is missing"):
         DATASETS["csv"](parse_arguments([]))
-    with pytest.raises(UserError, match=r"--target is of no use for diabetes: add --dataset csv"):
+    with pytest.raises(UserError, match="--target is of no use for --dataset diabetes: leave it out"):
         DATASETS["diabetes"](parse_arguments(["--target", "price"]))
+    with pytest.raises(UserError, match="--target-kind is of no use for --dataset diabetes"):
+        DATASETS["diabetes"](parse_arguments(["--target-kind", "class"]))
     args = parse_arguments(["--data-dir", str(tmp_path), "--target", "price"])
     (tmp_path / "val.csv").write_bytes(TABLE.replace("red", "r\u00f6tlich").encode("latin-1"))
     with pytest.raises(UserError, match=r"val\.csv, line 2: .* UTF-8"):
@@ -364,6 +366,14 @@ def test_rows_are_not_learnt_by_their_number_or_name(tmp_path: Path) -> None:
     train, _, _ = read(tmp_path, lines, *options)
     assert list(train.info["numbers"]) == ["column 1", "size"]
     assert list(train.info["categories"]) == ["name"]
+
+
+def test_copies_of_rows_that_are_trained_on_are_counted(tmp_path: Path) -> None:
+    lines = ["size,price", *(f"{size},{price}" for size, _, price in houses())]
+    (tmp_path / "test.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    train, val, _ = read(tmp_path, lines, "--target", "price", name="train.csv")
+    assert len(train) == 54 and len(val) == 6
+    assert "54 rows of the test split are in the training split, too" in train.info["notes"]
 
 
 def test_rows_of_a_group_stay_in_one_split(tmp_path: Path) -> None:
