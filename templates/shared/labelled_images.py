@@ -15,7 +15,7 @@ from torch import Tensor
 # {% if cookiecutter.task in cookiecutter._uses.classes %}
 from .classes import count_classes
 # {% endif %}
-from .errors import UserError
+from .errors import UserError, refuse_unused
 from .identity import hash_names
 from .images import SUFFIXES, read_image
 from .listing import describe, list_files, list_folder
@@ -42,6 +42,7 @@ def load_torchvision(
 
     Raises UserError if it is not in --data-dir and cannot be downloaded.
     """
+    refuse_unused(args, "image_size")
     try:
         known = dataset(args.data_dir, train=True, download=True)
         unknown = dataset(args.data_dir, train=False, download=True)

@@ -182,7 +182,7 @@ class CsvTable(Table):
             ("columns without a name and a cell", names.count("") - len(self.shape.used)),
         ):
             if number:
-                self.notes.append(f"{path.name}: {what}, left out: {number:,}")
+                self.notes.append(f"left out: {number:,} {what} in {path.name}")
 
     def find_shape(self, has_header: bool) -> Shape:
         """Return the shape.
@@ -424,7 +424,7 @@ class ParquetTable(Table):
         self.columns = [name for name in names if not name.startswith("__index_level_")]
         self.notes = []
         if len(self.columns) < len(names):
-            self.notes.append(f"{path}: the index of pandas is left out")
+            self.notes.append(f"left out: the index of pandas in {path.name}")
         if not self.length:
             raise UserError(f"{path} is empty: it needs rows")
 

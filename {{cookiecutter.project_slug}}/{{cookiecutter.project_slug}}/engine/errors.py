@@ -25,6 +25,6 @@ def refuse_unused(args: Namespace, *names: str) -> None:
         if name in args.changed:
             option = f"--{name.replace('_', '-')}"
             raise UserError(
-                f"{option} is of no use for the built-in --dataset {args.dataset}: choose another "
-                "--dataset, see --help"
+                f"{option} is of no use for --dataset {args.dataset}: leave it out, or choose "
+                "another --dataset, see --help"
             )
