@@ -34,6 +34,7 @@ def test_good_data_are_described(alone, tmp_path):
     assert err == ""
     assert "train       12 samples: cat 50.0%, dog 50.0%" in out
     assert "there is no test split: the validation split is tested, too" in out
+    assert "in two splits" not in out
     path = alone / "runs" / "image_folder-samples.png"
     with Image.open(path) as figure:
         assert figure.size > (500, 500)
