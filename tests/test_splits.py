@@ -172,6 +172,9 @@ def test_other_meanings_of_a_checkpoint(engine):
     with pytest.raises(error, match="classes is dog, cat, and was cat, dog in training; --other"):
         identity.check_data(saved, renamed, False)
     identity.check_data(saved, renamed, True)
+    many = [f"class {number}" for number in range(100)]
+    with pytest.raises(error, match=r"class 70, cat, class 72.*, and was .*class 70, class 71, "):
+        identity.check_data({"classes": many}, {"classes": [*many[:71], "cat", *many[72:]]}, False)
     with pytest.raises(error, match=r"vocabulary is a, c, and was a, b in training$"):
         identity.check_data(saved, {**renamed, "vocabulary": ["a", "c"]}, True)
 

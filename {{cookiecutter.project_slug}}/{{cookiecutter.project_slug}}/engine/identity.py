@@ -50,7 +50,7 @@ def find_difference(saved: dict[str, Any], here: dict[str, Any]) -> tuple[str, s
     names = (saved.keys() | here.keys()) - REPORTED
     for name in sorted(names, key=lambda name: (name not in CODES, name)):
         if name not in saved or name not in here or not is_same(saved[name], here[name]):
-            return name, shorten(saved.get(name)), shorten(here.get(name))
+            return name, *shorten(write(saved.get(name)), write(here.get(name)))
     return None
 
 
@@ -73,14 +73,30 @@ def is_same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def shorten(value: Any) -> str:
-    """Return a value as text for a message."""
+def write(value: Any) -> str:
+    """Return a value as text."""
     if isinstance(value, Tensor):
         value = value.flatten().tolist()
     if isinstance(value, (list, tuple)):
         value = ", ".join(map(str, value))
-    text = str(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+    return str(value)
+
+
+def shorten(one: str, other: str) -> tuple[str, str]:
+    """Return two texts for a message: of long ones, the part where they begin to differ."""
+    same = 0  # letters at their beginning
+    for letter, other_letter in zip(one, other, strict=False):
+        if letter != other_letter:
+            break
+        same += 1
+    start = max(same - LONGEST // 3, 0)
+    parts = []
+    for text in (one, other):
+        part = text[start : start + LONGEST]
+        before = "..." if start else ""
+        after = "..." if len(text) > start + LONGEST else ""
+        parts.append(f"{before}{part}{after}")
+    return parts[0], parts[1]
 
 
 # ----------------------------------------------------------------------------------- the samples
