@@ -112,6 +112,10 @@ def complete(
         if sum(numbers) == 0:
             raise UserError(f"{folder}: the {split} split, {len(samples)} images, has no boxes")
         counts[split] = dict(zip(classes, numbers, strict=True))
+    tested = Counter(counts["val"]) + Counter(counts["test"])
+    absent = [name for name in tested if not counts["train"][name]]
+    if absent:
+        notes = [*notes, f"without a box in training: {', '.join(absent)}"]
     found = [len(sample.labels) for samples in splits.values() for sample in samples]
     if 0 in found:
         notes = [*notes, f"without a box: {found.count(0):,} of {len(found):,} images"]

@@ -226,6 +226,14 @@ def test_what_is_harmless_is_read_and_counted(
     assert sum(counts) == (18 if "area" in note or "crowd" in note else 19)
 
 
+def test_a_class_that_only_other_splits_have_is_said(tmp_path: Path) -> None:
+    for name, label in (("train", 0), ("val", 1)):
+        args = make_yolo(tmp_path, f"{name}/images", f"{name}/labels")
+        for path in (tmp_path / name / "labels").iterdir():
+            path.write_text(f"{label} 0.5 0.5 0.5 0.5\n", encoding="utf-8")
+    assert "without a box in training: dog" in DATASETS["yolo"](args)[0].info["notes"]
+
+
 def test_a_split_without_boxes_is_refused(tmp_path: Path) -> None:
     args = make_images(tmp_path, lambda content: content["annotations"].clear())
     with pytest.raises(UserError, match="the train split, 16 images, has no boxes"):
