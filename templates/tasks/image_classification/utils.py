@@ -28,9 +28,9 @@ def add_task_options(parser: ArgumentParser) -> None:
     switch = BooleanOptionalAction
     add("--model", choices=MODELS, default="cnn", help="model to train")
     add("--dataset", choices=DATASETS, default="digits", help="data set to train on")
-    help = "directory of data sets that are not built in"
+    help = "directory of the data set; an image_folder holds SPLIT/CLASS/*, or CLASS/* to divide"
     add("--data-dir", type=Path, default="data", help=help)
-    help = "pixels to which the sides of the images in an image_folder are resized"
+    help = "pixels of the sides of the squares that are cut out of the images in an image_folder"
     add("--image-size", type=number(int, 8, 10_001), default=64, help=help)
     add("--augment", action=switch, default=True, help="augment the training images at random")
     help = "start from torchvision's ImageNet weights, which are downloaded"

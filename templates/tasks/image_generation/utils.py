@@ -25,9 +25,9 @@ def add_task_options(parser: ArgumentParser) -> None:
     add = parser.add_argument_group("task").add_argument
     add("--model", choices=MODELS, default="flow_matching", help="model to train")
     add("--dataset", choices=DATASETS, default="digits", help="data set to train on")
-    help = "directory of data sets that are not built in"
+    help = "directory of the data set; an image_folder holds images or CLASS/*, also in SPLIT/"
     add("--data-dir", type=Path, default="data", help=help)
-    help = "pixels to which the sides of the images in an image_folder are resized"
+    help = "pixels to which the middle squares of the images in an image_folder are resized"
     add("--image-size", type=number(int, 8, 10_001), default=32, help=help)
     help = "mirror half of the training images of cifar10 and image_folder"
     add("--augment", action=BooleanOptionalAction, default=True, help=help)

@@ -27,7 +27,7 @@ def add_task_options(parser: ArgumentParser) -> None:
     switch = BooleanOptionalAction
     add("--model", choices=MODELS, default="centernet", help="model to train")
     add("--dataset", choices=DATASETS, default="shapes", help="data set to train on")
-    help = "directory of data sets that are not built in"
+    help = "directory of the data set; coco_json, yolo and voc_xml are formats of own boxes"
     add("--data-dir", type=Path, default="data", help=help)
     help = "pixels of the sides of the squares that images from files are fitted into"
     add("--image-size", type=number(int, 32, 10_001), default=320, help=help)

@@ -27,7 +27,7 @@ def add_task_options(parser: ArgumentParser) -> None:
     switch = BooleanOptionalAction
     add("--model", choices=MODELS, default="unet", help="model to train")
     add("--dataset", choices=DATASETS, default="shapes", help="data set to train on")
-    help = "directory of data sets that are not built in"
+    help = "directory of the data set; a mask_folder holds images/, masks/ and classes.txt"
     add("--data-dir", type=Path, default="data", help=help)
     help = "pixels of the sides of the squares that images from files are fitted into"
     add("--image-size", type=number(int, 16, 10_001), default=256, help=help)

@@ -193,7 +193,7 @@ def test_other_mistakes_are_named(tmp_path: Path) -> None:
         DATASETS["csv"](parse_arguments(["--data-dir", str(tmp_path)]))
     with pytest.raises(UserError, match="--data-dir is missing"):
         DATASETS["csv"](parse_arguments([]))
-    with pytest.raises(UserError, match="--target is of no use for --dataset diabetes: leave it out"):
+    with pytest.raises(UserError, match="--target is of no use for --dataset diabetes: leave"):
         DATASETS["diabetes"](parse_arguments(["--target", "price"]))
     with pytest.raises(UserError, match="--target-kind is of no use for --dataset diabetes"):
         DATASETS["diabetes"](parse_arguments(["--target-kind", "class"]))

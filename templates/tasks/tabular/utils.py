@@ -37,7 +37,7 @@ def add_task_options(parser: ArgumentParser) -> None:
     add("--columns", default="", metavar="NAME=KIND,...", help=help)
     help = "column whose rows of equal text stay in one split, such as a patient's"
     add("--group-column", metavar="COLUMN", help=help)
-    help = "weights of the classes in the loss; balanced: inverse to the number of their samples"
+    help = "weights of the classes in the loss; balanced: inverse to their training samples"
     add("--class-weights", choices=("none", "balanced"), default="none", help=help)
     help = "share of the features that are dropped in training (dropout)"
     add("--dropout", type=number(float, below=1), default=0.1, help=help)

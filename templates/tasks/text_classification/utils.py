@@ -29,11 +29,11 @@ def add_task_options(parser: ArgumentParser) -> None:
     help = "own table of texts (.csv, .tsv or .parquet), or directory of tables or text files"
     add("--data-dir", type=Path, default="data", help=help)
     help = "column of the texts in own tables: its name, or its number if there is no header"
-    add("--text-column", metavar="NAME", default="text", help=help)
+    add("--text-column", metavar="COLUMN", default="text", help=help)
     help = "column of the classes in own tables: its name, or its number if there is no header"
-    add("--label-column", metavar="NAME", default="label", help=help)
+    add("--label-column", metavar="COLUMN", default="label", help=help)
     help = "column, of authors for instance, whose texts stay in one split when a table is divided"
-    add("--group-column", metavar="NAME", default="", help=help)
+    add("--group-column", metavar="COLUMN", default="", help=help)
     help = (
         "what a token is: a word, a byte, or a part of a word that is learned from training texts"
     )

@@ -27,13 +27,13 @@ def add_task_options(parser: ArgumentParser) -> None:
     help = "table of own data (.csv, .tsv or .parquet), or its directory"
     add("--data-dir", type=Path, default="data", help=help)
     help = "column of the times in own data; by default the first one"
-    add("--time-column", metavar="NAME", default="", help=help)
+    add("--time-column", metavar="COLUMN", default="", help=help)
     help = "column with the names of several series that one table holds"
-    add("--series-column", metavar="NAME", default="", help=help)
+    add("--series-column", metavar="COLUMN", default="", help=help)
     help = "columns to forecast; by default all. Others are inputs, up to the last known step"
-    add("--target-column", metavar="NAME", nargs="+", default=[], help=help)
+    add("--target-column", metavar="COLUMN", nargs="+", default=[], help=help)
     help = "columns that are known in advance, such as a price: inputs in the future as well"
-    add("--known-column", metavar="NAME", nargs="+", default=[], help=help)
+    add("--known-column", metavar="COLUMN", nargs="+", default=[], help=help)
     help = "number of known time steps that a forecast is made from"
     add("--context", type=number(int, 2), default=336, help=help)
     help = "number of time steps that are forecast"
