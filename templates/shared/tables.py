@@ -469,4 +469,6 @@ class ParquetTable(Table):
         if types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind):
             raise UserError(f"{self.path}: column {name!r} holds {kind}; write numbers or texts")
         cells = compute.cast(column, "string").to_pandas().astype(object)
+        if types.is_boolean(kind):
+            cells = cells.str.capitalize()  # True, as Python and pandas write it
         return cells.where(cells.notna(), "")

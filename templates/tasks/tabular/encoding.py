@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # slow to import
     from pandas import DataFrame
 
 OUTLIER = 5  # standard deviations at which numbers are cut off
+OTHERS = {1: "validation", 2: "test"}  # splits beside the training split, which is number 0
 ROUNDING = 1e-9  # a deviation below this share of the largest number is none
 
 
@@ -143,7 +144,7 @@ def encode(tables: dict[str, list[Table]], request: Request, notes: list[str]) -
         places = assign(split, surveys[split], target, set(tables))
         encoder.add(split_tables, surveys[split], places)
     notes += columns.notes + target.notes
-    return encoder.finish(notes + encoder.describe_copies())
+    return encoder.finish(notes)
 
 
 def assign(split: str, found: Survey, target: Target, given: set[str]) -> Tensor:
@@ -233,6 +234,7 @@ class Encoder:
                 raise UserError(f"too few rows for the {name} split: each needs two")
         info: dict[str, Any] = {"target": self.target.name}
         info |= self.scale_numbers() | self.sort_categories() | self.scale_target()
+        info["notes"] = notes + self.describe_copies() + self.describe_unknown()
         train, val = self.splits[0], self.splits.get(1) or self.splits[2]
         test = self.splits.get(2, val)
         splits = {"train": train, "val": val, "test": test}
@@ -240,19 +242,32 @@ class Encoder:
             info["class_counts"] = {}
             for name, rows in splits.items():
                 info["class_counts"][name] = count_classes(rows.targets, self.target.classes)
-        info["notes"] = notes
         return Encoded(train, val, test, info)
 
     def describe_copies(self) -> list[str]:
         """Return notes about rows that are in the training split, and in another one."""
         notes = []
-        for number, name in ((1, "validation"), (2, "test")):
+        for number, name in OTHERS.items():
             if number in self.splits:
                 copies = int(torch.isin(self.splits[number].keys, self.splits[0].keys).sum())
                 if copies:
                     notes.append(
                         f"{copies:,} rows of the {name} split are in the training split, too"
                     )
+        return notes
+
+    def describe_unknown(self) -> list[str]:
+        """Return notes about categories that the training split does not have."""
+        notes = []
+        for number, name in OTHERS.items():
+            if number in self.splits:
+                unknown = (self.splits[number].categories == 0).sum(dim=0).tolist()
+                parts = []
+                for column, count in zip(self.levels, unknown, strict=True):
+                    if count:
+                        parts.append(f"{column} {count:,}")
+                if parts:
+                    notes.append(f"unknown categories in the {name} split: {', '.join(parts)}")
         return notes
 
     def scale_numbers(self) -> dict[str, Any]:

@@ -376,6 +376,15 @@ def test_copies_of_rows_that_are_trained_on_are_counted(tmp_path: Path) -> None:
     assert "54 rows of the test split are in the training split, too" in train.info["notes"]
 
 
+def test_unknown_categories_are_counted(tmp_path: Path) -> None:
+    lines = ["colour,price", *(f"{'red' if n % 2 else 'blue'},{n}" for n in range(20))]
+    (tmp_path / "test.csv").write_text("colour,price\ngreen,1\nred,2\n,3\n", encoding="utf-8")
+    options = ("--target", "price", "--target-kind", "number")
+    train, _, test = read(tmp_path, lines, *options, name="train.csv")
+    assert "unknown categories in the test split: colour 2" in train.info["notes"]
+    assert test.tensors[1].tolist() == [[0], [2], [0]]
+
+
 def test_rows_of_a_group_stay_in_one_split(tmp_path: Path) -> None:
     rows = [f"p{row % 15},{size},{price}" for row, (size, _, price) in enumerate(houses())]
     lines = ["patient,size,price", *rows]
@@ -484,6 +493,7 @@ def test_a_parquet_file_gives_the_same_data(tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     frame = pandas.DataFrame(houses(), columns=["size", "age", "price"])
     frame["sold"] = pandas.Timestamp("2020-01-01") + pandas.to_timedelta(frame["age"], unit="D")
+    frame["garden"] = frame["age"] > 40
     frame.loc[10:30, "size"] = None
     frame.to_csv(tmp_path / "all.csv", index=False)
     frame.to_parquet(tmp_path / "all.parquet")
@@ -492,5 +502,7 @@ def test_a_parquet_file_gives_the_same_data(tmp_path: Path) -> None:
         args = parse_arguments(["--data-dir", str(tmp_path / name), "--target", "price"])
         splits = DATASETS["csv"](args)
         assert sum(len(split) for split in splits) == 60
-        infos.append([list(splits[0].info["numbers"]), splits[0].info["marked"]])
-    assert infos[0] == infos[1] == [["size", "age", "sold"], ["size"]]
+        info = splits[0].info
+        infos.append([list(info["numbers"]), info["marked"], info["categories"]])
+    garden = {"garden": ["False", "True"]}
+    assert infos[0] == infos[1] == [["size", "age", "sold"], ["size"], garden]
