@@ -226,7 +226,7 @@ def is_index(table: Table) -> bool:
 
 def number_series(path: Path, cells: Any, names: dict[str, int]) -> numpy.ndarray:
     """Return the number of the series of each row, (rows,); new ones are added to `names`."""
-    cells = cells.astype(str)
+    cells = cells.astype(str).str.strip()
     for name in cells.unique():
         if not name:
             row = cells.index[(cells == "").argmax()]
