@@ -351,6 +351,10 @@ def test_two_images_of_one_name_are_refused(tmp_path: Path) -> None:
     Image.new("RGB", (60, 40)).save(tmp_path / "images" / "7.jpg")
     with pytest.raises(UserError, match=r"7\.png and .*7\.jpg have the same name, and so"):
         DATASETS["yolo"](args)
+    args = make_voc(tmp_path / "voc")
+    Image.new("RGB", (60, 40)).save(tmp_path / "voc" / "7.png")
+    with pytest.raises(UserError, match=r"7\.jpg and .*7\.png have the same name, and so"):
+        DATASETS["voc_xml"](args)
 
 
 @pytest.mark.parametrize(

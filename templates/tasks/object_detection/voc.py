@@ -59,10 +59,15 @@ def find_images(folder: Path, left_out: Counter[str]) -> list[tuple[Path, Path |
         if path.suffix.lower() == ".xml" and files.setdefault(path.stem, path) != path:
             raise UserError(f"{path} and {files[path.stem]} have the same name")
     pairs = []
+    images: dict[str, Path] = {}  # with an XML file, by their name
     for path in paths:
         of_masks = path.parent.name.startswith("Segmentation")
         if path.suffix.lower() in SUFFIXES and not of_masks:
             pairs.append((path, files.get(path.stem)))
+            if path.stem in files and images.setdefault(path.stem, path) != path:
+                raise UserError(
+                    f"{path} and {images[path.stem]} have the same name, and so the same boxes"
+                )
     if not pairs or not files:
         raise UserError(f"{folder} holds {len(pairs)} images and {len(files)} XML files")
     unused = len(files) - sum(file is not None for _, file in pairs)

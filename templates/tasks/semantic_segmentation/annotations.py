@@ -127,6 +127,7 @@ def find_pairs(
     mask_paths, others = list_files(masks, MASK_SUFFIXES)
     left_out.update(others)
     by_stem = group_by_stem(masks, mask_paths)
+    images_of: dict[Path, Path] = {}  # by their masks
     names = []
     chosen = []
     for path in paths:
@@ -138,6 +139,9 @@ def find_pairs(
             raise UserError(f"{masks / stem}.png is missing: {path} has no mask")
         if len(found) > 1:
             raise UserError(f"{path} has more than one mask: {found[0]} and {found[1]}")
+        first = images_of.setdefault(found[0], path)
+        if first != path:
+            raise UserError(f"{path} and {first} have the same mask, {found[0]}")
         names.append(path.relative_to(folder).as_posix())
         chosen.append(found[0])
     if len(mask_paths) > len(set(chosen)):

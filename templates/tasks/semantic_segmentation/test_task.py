@@ -284,6 +284,10 @@ def blacken(folder: Path) -> None:
         (rewrite("masks/3.png", "RGB", (43, 30), 1), r"masks.3\.png has colors \(mode RGB\)"),
         (rewrite("masks/3.png", "L", (30, 43), 1), r"masks.3\.png has 30 x 43 .*EXIF"),
         (rewrite("masks/3.tif", "L", (43, 30), 1), r"3\.jpg has more than one mask"),
+        (
+            lambda folder: (folder / "images" / "3.webp").write_bytes(b""),
+            r"3\.webp and .*3\.jpg have the same mask",
+        ),
         (cut("masks/3.png"), r"masks.3\.png"),
         (cut("images/3.jpg"), r"images.3\.jpg"),
         (lambda folder: (folder / "images").rename(folder / "pictures"), "holds no images"),
