@@ -257,19 +257,33 @@ def test_other_classes_are_an_error(alone, tmp_path):
 
 
 def test_other_samples_are_an_error(alone, tmp_path):
-    """An image more, and other images are tested."""
+    """Two images more: all others stay in their split."""
     folder = make_images(tmp_path / "images", "cat", "dog")
     run_dir = tmp_path / "run"
     run(alone, *IMAGES, "--quiet", "--data-dir", folder, "--run-dir", run_dir)
     for name in ("cat", "dog"):
         shutil.copy(folder / name / "0.png", folder / name / "new.png")
     resume = ["--resume", "--run-dir", run_dir, "--epochs", "3", "--quiet"]
-    before = "and were train 64, val 8, test 8 when the run was started"
-    assert f"the samples are train 66, val 8, test 8, {before}" in refuse(alone, *resume)
-    _, err = run(alone, "--evaluate", run_dir / "checkpoints" / "best.pt", "--quiet")
-    assert err.startswith("warning: the samples are train 66, and were train 64")
+    assert "the training split has 2 new samples and lacks 0" in refuse(alone, *resume)
+    best = run_dir / "checkpoints" / "best.pt"
+    _, err = run(alone, "--evaluate", best, "--quiet")
+    assert err == ""
     _, err = run(alone, *resume, "--other-data")
     assert err == ""
+
+
+def test_a_test_sample_that_was_trained_on_is_an_error(alone, tmp_path):
+    """With most images gone, images of the training split come into the test split."""
+    folder = make_images(tmp_path / "images", "cat", "dog")
+    run_dir = tmp_path / "run"
+    run(alone, *IMAGES, "--quiet", "--data-dir", folder, "--run-dir", run_dir)
+    for name in ("cat", "dog"):
+        for number in range(30):
+            (folder / name / f"{number}.png").unlink()
+    evaluate = ["--evaluate", run_dir / "checkpoints" / "best.pt", "--quiet"]
+    line = refuse(alone, *evaluate)
+    assert "was trained on, one of" in line and ".png" in line
+    run(alone, *evaluate, "--other-data")
 
 
 # --------------------------------------------------------------------- terminals, threads, callers

@@ -67,7 +67,7 @@ def test_summary_says_what_was_measured(project):
     assert [loss[0], accuracy[0]] == ["loss", "accuracy"]
     assert [loss[1], accuracy[1]] == format_metrics(test, "test")
     assert [loss[2], accuracy[2]] == format_metrics(best, "val")
-    changed = {flag.strip("`"): (value, default) for flag, value, default in read_cells(text)[6:]}
+    changed = {flag.strip("`"): (value, default) for flag, value, default in read_cells(text)[7:]}
     assert changed == {
         "--device": ("cpu", "auto"),
         "--model": ("mlp", "cnn"),
@@ -129,7 +129,7 @@ def test_compare_shows_what_was_measured(project, tmp_path):
     out, err = python(project, *command, COLUMNS=200)
     assert not err
     rows = [re.split(r"  +", line.strip()) for line in out.split("\n\n")[0].splitlines()]
-    results = ["val/accuracy", "best epoch", "time", "test/loss", "test/accuracy"]
+    results = ["val/accuracy", "best epoch", "time", "test/loss", "test/accuracy", "test/macro_f1"]
     assert rows[0] == ["run", "lr", "seed", *results]
     shown = {row[0]: row[1:] for row in rows[1:]}
     for folder, options in {"first": ["0.005", "0"], "it's second": ["0.0001", "3"]}.items():
@@ -138,7 +138,7 @@ def test_compare_shows_what_was_measured(project, tmp_path):
         lr, seed, accuracy, epoch, _, *tested = shown[folder]
         assert [lr, seed] == options
         assert [accuracy, epoch] == [f"{best['val/accuracy']:.4g}", f"{best['epoch']} of 3"]
-        assert tested == format_metrics(test, "test")
+        assert tested[:2] == format_metrics(test, "test")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -205,8 +205,8 @@ def test_without_a_terminal(project):
     out = (project / "first.txt").read_text()
     assert "%|" not in out and "\r" not in out
     lines = [line for line in out.splitlines() if line]
-    assert [line.split()[0] for line in lines[:4]] == ["device", "model", "data", "run"]
-    header, *rows = lines[4:8]
+    assert [line.split()[0] for line in lines[:5]] == ["device", "model", "data", "classes", "run"]
+    header, *rows = lines[5:9]
     names = ["train/loss", "train/accuracy", "val/loss", "val/accuracy"]
     assert header.split() == [*names, "samples/s"]
     best = -1.0

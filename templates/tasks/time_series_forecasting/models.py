@@ -62,7 +62,9 @@ class DLinear(nn.Module):
         padded = F.pad(inputs, (self.kernel // 2, self.kernel // 2), mode="replicate")
         trend = F.avg_pool1d(padded, self.kernel, stride=1)  # (batch, channels, context)
         forecast = self.trend(trend) + self.rest(inputs - trend)  # (batch, channels, horizon)
-        return self.add_inputs(forecast.transpose(1, 2), known)  # (batch, horizon, targets)
+        # FSDP warns of an output that is a view.
+        forecast = forecast.transpose(1, 2).contiguous()
+        return self.add_inputs(forecast, known)  # (batch, horizon, targets)
 
 
 def normalize(inputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:

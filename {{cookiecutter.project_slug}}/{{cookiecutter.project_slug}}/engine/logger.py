@@ -351,6 +351,11 @@ class Logger:
         for name, value in values.items():
             if name not in ("train/lr", "seconds"):
                 cells[name.replace("samples_per_second", "samples/s")] = format_number(value)
+        needed = {"train/loss", "val/loss", f"val/{self.args.monitor}", "samples/s"}
+        for name in reversed(list(cells)):  # those that 80 columns have no room for
+            width = len(self.title(epoch)) + sum(2 + max(len(name), 8) for name in cells)
+            if width > 77 and name not in needed:
+                del cells[name]
         if not self.has_header:
             self.has_header = True
             header = [" " * len(self.title(epoch)), *(f"{name:>8}" for name in cells)]
