@@ -278,7 +278,7 @@ def test_a_test_sample_that_was_trained_on_is_an_error(alone, tmp_path):
     run_dir = tmp_path / "run"
     run(alone, *IMAGES, "--quiet", "--data-dir", folder, "--run-dir", run_dir)
     for name in ("cat", "dog"):
-        for number in range(30):
+        for number in range(35):
             (folder / name / f"{number}.png").unlink()
     evaluate = ["--evaluate", run_dir / "checkpoints" / "best.pt", "--quiet"]
     line = refuse(alone, *evaluate)
