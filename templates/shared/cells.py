@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,6 +45,7 @@ SHAPES = {
 }
 WITH_POINT = {"12", "1.234", "1.5", "1,234", "1,234,567", "1,234.5", "1 234", "1 234.5"}
 WITH_COMMA = {"12", "1,234", "1,5", "1.234", "1.234.567", "1.234,5", "1 234", "1 234,5"}
+POINTS = {"1.5", "1,234.5", "1 234.5", "1,234,567"}  # of no decimal comma
 CODES = {"007", "1e5"}  # among whole numbers
 
 MONEY = r"[A-Z]{0,2}[$€£¥₹₽₩₺₫฿₪]|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|BRL"
@@ -183,6 +185,7 @@ class Profile:
         self.hashes: list[Any] = []  # of the first cells that are no plain numbers
         self.hashed = 0  # these cells
         self.counts_rows = True  # whether each cell is one more than that above
+        self.has_commas = False  # whether "1,234" is expected to have a decimal comma
         self.last = math.nan
 
     def add(self, path: Path, cells: Series) -> None:
@@ -196,13 +199,16 @@ class Profile:
             self.add_texts(path, cells)
             return
         shape = "1.5"
+        given = values != ""
+        self.missing += int((~given).sum())
         if INTEGERS.fullmatch(text):
             shape = "12"
         elif THOUSANDS.fullmatch(text):
             shape = "1.234"
-        given = values != ""
+            whole = given & numpy.array(["." not in cell for cell in values])
+            self.count(Form("number", "12"), path, cells, whole)
+            given = given & ~whole
         self.count(Form("number", shape), path, cells, given)
-        self.missing += int((~given).sum())
         self.follow(values[given].astype(float) if shape == "12" else None)
 
     def add_numbers(self, path: Path, cells: Series) -> None:
@@ -322,6 +328,10 @@ def find_number(profile: Profile, usual: Form, forced: bool) -> Reading:
         if form.shape not in CODES:
             places[form.shape] = place
     shapes = places.keys()
+    if shapes == {"12", "1.234"}:  # of decimals, some would end with a zero, and be shorter
+        raise ambiguous(profile.name, places["1.234"])
+    if shapes == {"1,234"} and profile.has_commas and not usual.before:
+        return Reading(usual, decimal=",")
     either = shapes <= WITH_POINT and shapes <= WITH_COMMA and "1,234" in shapes
     if shapes <= WITH_POINT and (not either or usual.before):  # no price has three decimals
         return Reading(usual)
@@ -359,6 +369,20 @@ def mistake(profile: Profile, place: Place) -> UserError:
         f"{place.path}, row {place.row}: {profile.name} is {place.cell!r}, not a number{unlike}; "
         f"write a number such as 1234.5, {remedy}"
     )
+
+
+def expect_commas(profiles: Iterable[Profile]) -> None:
+    """Expect decimal commas in the columns of a file with semicolons, unless one has points.
+
+    Where a comma separates the cells, it is that of thousands; where it stands for decimals,
+    programs write semicolons.
+    """
+    profiles = list(profiles)
+    for profile in profiles:
+        if any(form.kind == "number" and form.shape in POINTS for form in profile.forms):
+            return
+    for profile in profiles:
+        profile.has_commas = True
 
 
 def ambiguous(name: str, place: Place) -> UserError:

@@ -108,6 +108,7 @@ class Table:
     columns: list[str]
     length: int
     notes: list[str]
+    separator = ""  # of the cells in a text file
 
     def parts(self) -> Iterator[DataFrame]:
         """Yield the rows, some thousands at a time; each call begins anew.
@@ -165,6 +166,7 @@ class CsvTable(Table):
     def __init__(self, path: Path, has_header: bool):
         self.path = path
         self.form = find_form(path)
+        self.separator = self.form.separator
         self.shape = self.find_shape(has_header)
         names = self.shape.header + [""] * (self.shape.width - len(self.shape.header))
         self.kept = [place for place, name in enumerate(names) if name or place in self.shape.used]

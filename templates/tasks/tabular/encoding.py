@@ -11,7 +11,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from .cells import Form, Profile, Reading, to_numbers
+from .cells import Form, Profile, Reading, expect_commas, to_numbers
 from .classes import count_classes
 from .columns import (
     Columns,
@@ -136,6 +136,8 @@ def encode(tables: dict[str, list[Table]], request: Request, notes: list[str]) -
     for split, split_tables in tables.items():
         own = profiles if split == deciding else {}
         surveys[split] = survey(split_tables, names, request, own)
+    if all(table.separator == ";" for table in tables[deciding]):
+        expect_commas(profiles.values())
     columns = choose_columns(profiles, request)
     target = choose_target(profiles[request.target], surveys[deciding], request)
     check_marks(profiles, columns, target)

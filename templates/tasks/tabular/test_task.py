@@ -295,6 +295,8 @@ def test_a_column_is_numbers_or_categories(cells: str, numbers: list[float] | No
     "cells, message",
     [
         ("1,234 2,345", r"row 0: size is '1,234': does the mark stand"),
+        ("950 1.234 2.345", r"row 1: size is '1.234': does the mark stand"),
+        ("950x 1.234x 2.345x", r"row 1: size is '1.234x': does the mark stand"),
         ("1,5 1.5", r"row 0: size is '1,5', not a number"),
         ("1.5 2.5 two 3.5", r"row 2: size is 'two', not a number, unlike '1.5' in row 0"),
         ("1.5 2.5 1e5", r"row 2: size is '1e5', not a number"),
@@ -316,6 +318,15 @@ def test_a_cell_that_is_not_clear_is_named(cells: str, message: str) -> None:
         reading = find_reading(profile)
         assert reading is not None
         to_numbers(Path("all.csv"), "size", series, reading)
+
+
+def test_three_digits_behind_a_comma_are_decimals_where_semicolons_separate(tmp_path: Path) -> None:
+    rows = [f"{size:.3f};{age};{price}".replace(".", ",") for size, age, price in houses()]
+    train, _, _ = read(tmp_path, ["size;age;price", *rows], "--target", "price")
+    assert 30 < train.info["numbers"]["size"][0] < 60
+    points = [f"{row};1.5" for row in rows]  # then commas may be those of thousands
+    with pytest.raises(UserError, match="row 2: size is '30,250': does the mark stand"):
+        read(tmp_path, ["size;age;price;weight", *points], "--target", "price")
 
 
 def test_missing_cells_are_filled_marked_and_counted(tmp_path: Path) -> None:

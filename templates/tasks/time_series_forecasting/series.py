@@ -14,7 +14,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from .cells import Profile, Reading, find_reading, to_numbers
+from .cells import Profile, Reading, expect_commas, find_reading, to_numbers
 from .errors import UserError
 from .identity import hash_names
 from .listing import list_folder
@@ -90,6 +90,8 @@ def read_series(args: Namespace) -> Series:
     if not names:
         numbers = numpy.broadcast_to(numpy.int32(0), length)
     times = reader.finish()
+    if table.separator == ";":
+        expect_commas(profiles)
     readings = {profile.name: choose_reading(profile) for profile in profiles}
     values = read_values(table, length, readings)
     notes += [*table.notes, *describe_numbers(readings), *describe_missing(channels, values, rows)]
