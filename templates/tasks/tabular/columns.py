@@ -86,6 +86,7 @@ class Survey:
     labels: dict[str, int]  # the numbers of the different targets; none if they are too many
     targets: Tensor  # the number of each target, if there are labels: int16 (rows,)
     without_target: int
+    words: list[str]  # such as NA, in place of a target
 
 
 def survey(
@@ -99,9 +100,13 @@ def survey(
     groups = keys if request.group is None else torch.empty_like(keys)
     targets = torch.empty(rows, dtype=torch.int16)
     labels: dict[str, int] = {}
+    words: set[str] = set()
     end = 0
     for table in tables:
         for part in table.parts():
+            cells = part[request.target]
+            if cells.dtype == object:
+                words |= set(cells[find_missing(cells)].str.strip()) - {""}
             part = drop_unlabelled(part, request.target)
             start, end = end, end + len(part)
             hashes = hash_pandas_object(part[names], index=False, categorize=False)
@@ -118,7 +123,9 @@ def survey(
         raise UserError(f"{tables[0].path}: {request.target} is missing in all rows")
     if len(labels) > MAX_CLASSES:
         labels = {}
-    return Survey(tables[0].path, keys[:end], groups[:end], labels, targets[:end], rows - end)
+    return Survey(
+        tables[0].path, keys[:end], groups[:end], labels, targets[:end], rows - end, sorted(words)
+    )
 
 
 def number_texts(texts: Any, numbers: dict[str, int]) -> Tensor:
@@ -272,8 +279,9 @@ def choose_target(profile: Profile, found: Survey, request: Request) -> Target:
     """
     name, labels = profile.name, sort_labels(found.labels)
     notes = []
+    words = f"; missing as well: {', '.join(found.words)}" if found.words else ""
     if found.without_target:
-        notes.append(f"left out: {found.without_target:,} rows without {name}")
+        notes.append(f"left out: {found.without_target:,} rows without {name}{words}")
     reading = None
     if request.target_kind != "class":
         reading = find_reading(profile, forced=request.target_kind == "number")
@@ -286,7 +294,9 @@ def choose_target(profile: Profile, found: Survey, request: Request) -> Target:
             "predicts a number"
         )
     if len(labels) < 2:
-        raise UserError(f"{found.path}: {name} is {labels[0]!r} in all rows, and classes need two")
+        raise UserError(
+            f"{found.path}: {name} is {labels[0]!r} in all rows, and classes need two{words}"
+        )
     return Target(name, None, labels, [f"target: {name}, one of {len(labels)} classes", *notes])
 
 

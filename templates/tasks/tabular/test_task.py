@@ -320,6 +320,16 @@ def test_a_cell_that_is_not_clear_is_named(cells: str, message: str) -> None:
         to_numbers(Path("all.csv"), "size", series, reading)
 
 
+def test_a_class_that_is_a_word_for_missing_is_named(tmp_path: Path) -> None:
+    names = ["NA", "EU", "AS"]
+    rows = [f"{size},{names[number % 3]}" for number, (size, *_) in enumerate(houses())]
+    train, _, _ = read(tmp_path, ["size,region", *rows], "--target", "region")
+    assert "left out: 20 rows without region; missing as well: NA" in train.info["notes"]
+    rows = [row.replace("AS", "EU") for row in rows]
+    with pytest.raises(UserError, match=r"is 'EU' in all rows, .* missing as well: NA"):
+        read(tmp_path, ["size,region", *rows], "--target", "region")
+
+
 def test_three_digits_behind_a_comma_are_decimals_where_semicolons_separate(tmp_path: Path) -> None:
     rows = [f"{size:.3f};{age};{price}".replace(".", ",") for size, age, price in houses()]
     train, _, _ = read(tmp_path, ["size;age;price", *rows], "--target", "price")
