@@ -5,7 +5,6 @@ from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,10 +28,11 @@ def shift(batch: tuple[Tensor, ...], noise: Tensor, *, context: int) -> tuple[Te
     return windows[:, :-1], windows[:, 1:]  # inputs and targets, (batch, context) each
 
 
-def cut_windows(args: Namespace, split: str, tokens: Tensor, info: dict[str, Any]) -> InMemory:
+def cut_windows(args: Namespace, split: str, tokens: Tensor) -> tuple[Tensor, ...]:
     """Cut the tokens of a split, (tokens,), into windows of --context; targets are one later.
 
-    Raises UserError if they are too few.
+    Training windows that `shift` will cut are stretches of twice as many. Raises UserError if the
+    tokens are too few.
     """
     context = args.context
     if len(tokens) < 2 * context:
@@ -41,11 +41,16 @@ def cut_windows(args: Namespace, split: str, tokens: Tensor, info: dict[str, Any
             f"two windows of --context {context}"
         )
     if args.augment and split == "train":
-        stretches = tokens.unfold(0, 2 * context, context)
-        cut = partial(shift, context=context)
-        return InMemory(stretches, info=info, augment=cut, noise_columns=1)
+        return (tokens.unfold(0, 2 * context, context),)
     windows = tokens.unfold(0, context + 1, context)  # the last target starts the next one
-    return InMemory(windows[:, :-1], windows[:, 1:], info=info)
+    return windows[:, :-1], windows[:, 1:]
+
+
+def add_shift(args: Namespace, train: InMemory) -> None:
+    """Let `shift` cut the training windows, unless --no-augment is given."""
+    if args.augment:
+        train.augment = partial(shift, context=args.context)
+        train.noise_columns = 1
 
 
 def in_memory(args: Namespace, texts: list[str]) -> Splits:
@@ -55,7 +60,8 @@ def in_memory(args: Namespace, texts: list[str]) -> Splits:
     splits = []
     for name, text in zip(("train", "val", "test"), texts, strict=True):
         tokens = tokenizer.encode(text)
-        splits.append(cut_windows(args, name, tokens, info))
+        splits.append(InMemory(*cut_windows(args, name, tokens), info=info))
+    add_shift(args, splits[0])
     return splits[0], splits[1], splits[2]
 
 
@@ -95,7 +101,8 @@ def text(args: Namespace) -> Splits:
     splits = []
     for name, pieces in texts.items():
         tokens = map_tokens(args, pieces, tokenizer)
-        splits.append(cut_windows(args, name, tokens, info))
+        splits.append(InMemory(*cut_windows(args, name, tokens), info=info))
+    add_shift(args, splits[0])
     return splits[0], splits[1], splits[2]
 
 
