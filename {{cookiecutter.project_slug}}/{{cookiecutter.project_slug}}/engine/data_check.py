@@ -44,6 +44,10 @@ def check_data(args: Namespace, *loaders: Any) -> None:
     Raises UserError if a sample cannot be read, has a number that is not finite, or another shape
     than the first one of its split.
     """
+    # {% if cookiecutter.distributed != "none" %}
+    if loaders[0].runtime.processes.rank != 0:
+        return
+    # {% endif %}
     for note in loaders[0].info.get("notes", []):
         say(f"{'note':<12}{note}")
     check = Check()

@@ -12,6 +12,7 @@ import json
 import math
 import shlex
 import sys
+import textwrap
 import time
 import traceback
 import warnings
@@ -122,8 +123,9 @@ class Logger:
         for name, fact in self.facts.items():
             self.print(f"{name:<12}{fact}")
         notes = train_loader.info.get("notes", [])
-        for note in notes:
-            self.print(f"{'note':<12}{note}")
+        for note in notes:  # a table may have a thousand columns
+            text = textwrap.shorten(note, 500, placeholder=" ... (all of it is in run.json)")
+            self.print(f"{'note':<12}{text}")
         resumed = f", resumed {self.position(state)}" if state.step else ""
         if self.args.resume and not state.step:
             resumed = ", new: there is no checkpoint to resume"
