@@ -234,8 +234,12 @@ def find_form(path: Path) -> Form:
     encoding = find_encoding(path)
     with open_text(path, encoding) as file:
         lines = list(islice(file, SAMPLE))
-    if "\0" in "".join(lines):
-        raise UserError(f"{path} is no text, or in another encoding: save it as CSV in UTF-8")
+    for number, line in enumerate(lines, start=1):
+        if "\0" in line:
+            raise UserError(
+                f"{path}, line {number}: no text (a zero byte), or another encoding; "
+                "save the file as UTF-8"
+            )
     if lines and lines[0].lower().startswith("sep=") and len(lines[0].strip()) == 5:
         return Form(encoding, separator=lines[0][4], has_separator_line=True)
     best = Form(encoding)

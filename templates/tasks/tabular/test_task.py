@@ -175,6 +175,7 @@ def test_one_file_is_split_and_numbers_can_be_categories(tmp_path: Path) -> None
         ("val", TABLE.replace("colour", "color"), r"val\.csv, row 1: no column 'colour'"),
         ("train", TABLE.replace("colour", "size"), r"train\.csv, row 1: more than one .* 'size'"),
         ("train", "price\n1\n2\n", r"train\.csv, row 1: there is no column beside 'price'"),
+        ("val", TABLE.replace("blue", "bl\0e"), r"val\.csv, line 3: no text \(a zero byte\)"),
         ("val", TABLE.replace("blue", '"blue'), r"val\.csv, row 3: unexpected end"),
         ("val", "size,colour,price\n1,red,10\n", r"too few rows for the validation split"),
     ],

@@ -14,12 +14,12 @@ import numpy
 import torch
 from torch import Tensor
 
-from .cells import Profile, Reading, expect_commas, find_reading, to_numbers
+from .cells import Profile, Reading, expect_commas, find_form, find_reading, to_numbers
 from .errors import UserError
 from .identity import hash_names
 from .listing import list_folder
 from .tables import SUFFIXES, Table, open_table
-from .times import TimeReader, Times, describe_steps, sort_times
+from .times import TimeReader, Times, describe_steps, find_formats, sort_times
 
 if TYPE_CHECKING:  # slow to import
     from pandas import DataFrame
@@ -70,6 +70,7 @@ def read_series(args: Namespace) -> Series:
     """Return the series in the table of --data-dir. Raises UserError that names file and row."""
     path = find_table(args.data_dir)
     table = open_table(path)
+    check_header(table)
     columns, notes = choose_columns(args, table)
     channels = [*columns.targets, *columns.inputs, *columns.known]
     length = min(args.rows or table.length, table.length)
@@ -90,9 +91,7 @@ def read_series(args: Namespace) -> Series:
     if not names:
         numbers = numpy.broadcast_to(numpy.int32(0), length)
     times = reader.finish()
-    if table.separator == ";":
-        expect_commas(profiles)
-    readings = {profile.name: choose_reading(profile) for profile in profiles}
+    readings = choose_readings(table, profiles)
     values = read_values(table, length, readings)
     notes += [*table.notes, *describe_numbers(readings), *describe_missing(channels, values, rows)]
     order, sorted_notes = sort_times(path, times, rows, numbers)
@@ -120,6 +119,13 @@ def take_rows(table: Table, length: int) -> Iterator[tuple[int, DataFrame]]:
         start += len(part)
         if start >= length:
             return
+
+
+def choose_readings(table: Table, profiles: list[Profile]) -> dict[str, Reading]:
+    """Return how the cells of each channel become numbers. Raises UserError if they are none."""
+    if table.separator == ";":
+        expect_commas(profiles)
+    return {profile.name: choose_reading(profile) for profile in profiles}
 
 
 def choose_reading(profile: Profile) -> Reading:
@@ -175,6 +181,17 @@ def find_table(data_dir: Path) -> Path:
             "by --data-dir; it is split in order of time, and may hold several series"
         )
     return files[0]
+
+
+def check_header(table: Table) -> None:
+    """Raise UserError if the names of the columns are a date and numbers, those of a row."""
+    first, *others = table.columns
+    is_date = find_formats(first)[:1] not in ([], ["number"])  # 2020 may be a name
+    if is_date and all(find_form(name).kind == "number" for name in others):
+        raise UserError(
+            f"{table.path}, row 1: {textwrap.shorten(', '.join(table.columns), 100)} are values: "
+            "put the names of the columns above them"
+        )
 
 
 def choose_columns(args: Namespace, table: Table) -> tuple[Columns, list[str]]:

@@ -284,6 +284,9 @@ def test_files_that_are_wrong_are_named(tmp_path: Path) -> None:
     path.write_text("date\n2024-01-01\n2024-01-02\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"series\.csv, row 1: there is no column beside date"):
         DATASETS["csv"](args)
+    path.write_text("\n".join(ROWS), encoding="utf-8")
+    with pytest.raises(UserError, match=r"row 1: 2024-01-01, 1, 99 are values: put the names"):
+        DATASETS["csv"](args)
     path.write_bytes("date,h\u00f6he\n2024-01-01,1\n".encode("latin-1"))
     with pytest.raises(UserError, match=r"series\.csv, .* 1: not UTF-8"):
         DATASETS["csv"](args)
@@ -293,6 +296,16 @@ def test_files_that_are_wrong_are_named(tmp_path: Path) -> None:
         DATASETS["csv"](args)
     with pytest.raises(UserError, match="nowhere"):
         DATASETS["csv"](parse_arguments(["--data-dir", str(tmp_path / "nowhere.csv")]))
+
+
+def test_three_digits_behind_a_comma_are_decimals_where_semicolons_separate(tmp_path: Path) -> None:
+    rows = [f"2024-01-{day:02};{day + 0.125:.3f}".replace(".", ",") for day in DAYS]
+    train, *_ = DATASETS["csv"](make_file(tmp_path, rows, header="date;up"))
+    assert 1 < float(train.info["mean"]) < 30
+    rows = [f"2024-01-{day:02};{day + 990:,}".replace(",", ".") for day in DAYS]
+    args = make_file(tmp_path, rows, header="date;up")
+    with pytest.raises(UserError, match=r"row 11: up is '1\.000': does the mark stand"):
+        DATASETS["csv"](args)
 
 
 def test_names_in_figures_are_no_formulas(tmp_path: Path) -> None:
