@@ -70,7 +70,6 @@ def read_series(args: Namespace) -> Series:
     """Return the series in the table of --data-dir. Raises UserError that names file and row."""
     path = find_table(args.data_dir)
     table = open_table(path)
-    check_header(table)
     columns, notes = choose_columns(args, table)
     channels = [*columns.targets, *columns.inputs, *columns.known]
     length = min(args.rows or table.length, table.length)
@@ -200,6 +199,7 @@ def choose_columns(args: Namespace, table: Table) -> tuple[Columns, list[str]]:
     Without options the first column is the time, and all others are targets. Raises UserError if a
     name is not among the columns.
     """
+    check_header(table)
     names = list(table.columns)
     notes = []
     if not args.time_column and len(names) > 1 and is_index(table):
