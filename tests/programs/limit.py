@@ -22,9 +22,9 @@ def limit(kind: int, value: int) -> None:
 
 def kill_workers(images: int) -> None:
     """Let a process of this one's end, as the kernel ends it, at a number of images."""
-    import my_project.datasets as datasets
+    import my_project.engine.labelled_images as files
 
-    parent, read_image, count = os.getpid(), datasets.read_image, 0
+    parent, read_image, count = os.getpid(), files.read_image, 0
 
     def read_or_die(path: Path) -> Any:
         nonlocal count
@@ -33,7 +33,7 @@ def kill_workers(images: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return read_image(path)
 
-    datasets.read_image = read_or_die
+    files.read_image = read_or_die
 
 
 if what == "worker":

@@ -57,7 +57,7 @@ def normalize(splits: Any, classes: list[str]) -> tuple[list[Images], dict[str, 
 
 def digits(args: Namespace) -> Splits:
     """Return 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, split 3:1:1."""
-    refuse_unused(args, "data_dir", "image_size")
+    refuse_unused(args, "data_dir", "image_size", dataset="digits")
     (train, val, test), info = normalize(load_digits(), classes=list("0123456789"))
     augmented = partial(augment, flip=False) if args.augment else None
     train_set = InMemory(*train, info=info, augment=augmented)

@@ -85,7 +85,7 @@ def get_features(images: Tensor) -> Tensor:
 
 def digits(args: Namespace) -> Splits:
     """Return 1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn, split 3:1:1."""
-    refuse_unused(args, "data_dir", "image_size")
+    refuse_unused(args, "data_dir", "image_size", dataset="digits")
     return in_memory(args, load_digits(), classes=list("0123456789"))
 
 

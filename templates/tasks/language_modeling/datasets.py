@@ -85,7 +85,7 @@ def split(documents: list[str]) -> list[str]:
 
 def asyncio(args: Namespace) -> Splits:
     """Return source code: the files of asyncio in Python's standard library, split by files."""
-    refuse_unused(args, "data_dir")
+    refuse_unused(args, "data_dir", dataset="asyncio")
     folder = Path(sysconfig.get_path("stdlib"), "asyncio")
     documents = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py"))]
     if len(documents) < 10:

@@ -33,7 +33,7 @@ VOC_CLASSES = DeepLabV3_ResNet50_Weights.DEFAULT.meta["categories"][1:]  # witho
 
 def shapes(args: Namespace) -> Splits:
     """Return 1,600 drawn images of 64 x 64 pixels with up to four shapes, split 1000:300:300."""
-    refuse_unused(args, "data_dir", "image_size")
+    refuse_unused(args, "data_dir", "image_size", dataset="shapes")
     images, boxes, labels = draw_shapes(1600, 64)
     info = {"classes": CLASSES, "image_size": 64}
     augmented = augment if args.augment else None

@@ -28,7 +28,7 @@ Splits = tuple[Any, Any, Any]  # train, val, test; `info` of each describes the 
 
 def shapes(args: Namespace) -> Splits:
     """Return 1,600 drawn images of 40 x 40 pixels with up to three shapes, split 1000:200:400."""
-    refuse_unused(args, "data_dir", "image_size", "ignore_index")
+    refuse_unused(args, "data_dir", "image_size", "ignore_index", dataset="shapes")
     images, masks = draw_shapes(1600, 40, IGNORED)
     std, mean = torch.std_mean(images[:1000], dim=(0, 2, 3), keepdim=True)
     images = (images - mean) / std

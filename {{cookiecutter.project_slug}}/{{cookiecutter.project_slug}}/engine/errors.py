@@ -19,10 +19,13 @@ class Stopped(Exception):
         self.signal = signal
 
 
-def refuse_unused(args: Namespace, *names: str) -> None:
-    """Raise UserError if one of these options is given: the chosen data set does not use it."""
+def refuse_unused(args: Namespace, *names: str, dataset: str = "") -> None:
+    """Raise UserError if one of these options is given: the chosen data set does not use it.
+
+    With `dataset`, only if that one is chosen: another data set may be made of it.
+    """
     for name in names:
-        if name in args.changed:
+        if name in args.changed and dataset in ("", args.dataset):
             option = f"--{name.replace('_', '-')}"
             raise UserError(
                 f"{option} is of no use for --dataset {args.dataset}: leave it out, or choose "
