@@ -1,8 +1,9 @@
 """Flips bits of a checkpoint, one at a time: flip_bits.py CHECKPOINT EVERY DATA_BITS.
 
-The bits of the zip archive's headers and directory are flipped, each EVERY-th of them, and
-DATA_BITS random ones of the rest. For each, `read_checkpoint` must raise UserError, or return what
-it returns for the file as it was. Prints how many bits were of either kind.
+The bits of the zip archive's headers and directory are flipped, each EVERY-th of them, those that
+mark an entry as a folder, and DATA_BITS random ones of the rest. For each, `read_checkpoint` must
+raise UserError, or return what it returns for the file as it was. Prints how many bits were of
+either kind.
 """
 
 import random
@@ -42,6 +43,20 @@ def find_places(path: Path) -> tuple[list[int], list[int]]:
     return bits, [8 * place + random.randrange(8) for place in data]
 
 
+def find_folder_bits(path: Path) -> list[int]:
+    """Return the bit of each entry of the directory that makes torch take it for a folder."""
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        place = archive.start_dir
+        entries = len(archive.infolist())
+    bits = []
+    for _ in range(entries):
+        bits.append(8 * (place + 38) + 4)
+        lengths = [int.from_bytes(content[place + at :][:2], "little") for at in (28, 30, 32)]
+        place += 46 + sum(lengths)  # name, extra field, comment
+    return bits
+
+
 random.seed(0)
 path, every, number = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 whole = read_checkpoint(path)
@@ -49,7 +64,8 @@ content = path.read_bytes()
 directory_bits, data_bits = find_places(path)
 damaged = Path("damaged.pt")
 counts = {"refused": 0, "harmless": 0}
-for bit in directory_bits[::every] + random.sample(data_bits, number):
+bits = directory_bits[::every] + find_folder_bits(path) + random.sample(data_bits, number)
+for bit in bits:
     flipped = bytearray(content)
     flipped[bit // 8] ^= 1 << (bit % 8)
     damaged.write_bytes(flipped)
