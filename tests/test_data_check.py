@@ -52,3 +52,10 @@ def test_all_problems_are_listed(alone, tmp_path):
     problems = [line for line in lines if line.startswith("problem")]
     assert len(problems) == 2 and "train/cat/0.png" in problems[0]
     assert any("val/dog/copy.png is train sample train/dog/3.png, too" in line for line in lines)
+
+
+def test_a_table_without_categories(tmp_path):
+    """One of its tensors has rows and no column."""
+    project = render({"task": "tabular", "distributed": "none", "logger": "none"}, tmp_path)
+    out, err = run(project, "--check-data", "--dataset", "breast_cancer")
+    assert err == "" and "train       343 samples: benign" in out

@@ -164,6 +164,17 @@ def test_a_checkpoint_knows_its_samples(engine, tmp_path):
     assert identity.check_samples(args, tmp_path, SimpleNamespace(keys=keys), test)
 
 
+def test_a_checkpoint_keeps_the_samples_it_had_before(engine, tmp_path):
+    """After a resume with other data, those of both are known."""
+    identity, error = engine["identity"], engine["errors"].UserError
+    identity.write_samples(tmp_path, SimpleNamespace(names=["a", "b"]))
+    other = SimpleNamespace(names=["c", "d"])
+    identity.write_samples(tmp_path, other)
+    args = Namespace(resume=False, other_data=False)
+    with pytest.raises(error, match="test sample a was trained on"):
+        identity.check_samples(args, tmp_path, other, SimpleNamespace(names=["a", "e"]))
+
+
 def test_other_meanings_of_a_checkpoint(engine):
     identity, error = engine["identity"], engine["errors"].UserError
     saved = {"classes": ["cat", "dog"], "vocabulary": ["a", "b"], "mean": torch.tensor([0.5])}

@@ -138,7 +138,7 @@ def look_at_tensors(dataset: InMemory) -> Iterator[Finding]:
         rows = [tensor[chosen] for tensor in dataset.tensors]
         finite = torch.ones(len(rows[0]), dtype=torch.bool)
         for tensor in rows:
-            finite &= tensor.isfinite().view(len(tensor), -1).all(dim=1)
+            finite &= tensor.isfinite().unsqueeze(1).flatten(1).all(dim=1)
         keys = [""] * len(finite)
         if dataset.keys is not None:
             keys = [str(key) for key in dataset.keys[start : start + CHUNK].tolist()]

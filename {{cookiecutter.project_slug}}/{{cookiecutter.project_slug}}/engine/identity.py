@@ -118,11 +118,25 @@ def get_keys(dataset: Any) -> Tensor | None:
 
 
 def write_samples(folder: Path, dataset: Any) -> None:
-    """Write the sorted keys of the training samples to train_samples.npy beside the checkpoints."""
+    """Write the sorted keys of the training samples to train_samples.npy beside the checkpoints.
+
+    A run that is resumed with --other-data has also been trained on those that it had before.
+    """
     keys = get_keys(dataset)
     if keys is not None:
+        known = read_samples(folder)
+        if known is not None:
+            keys = torch.cat((known, keys)).unique()
         with replacing(folder / "train_samples.npy") as temporary, temporary.open("wb") as file:
             numpy.save(file, keys.sort().values.numpy())
+
+
+def read_samples(folder: Path) -> Tensor | None:
+    """Return the keys that `write_samples` has written, or None if there are none."""
+    try:
+        return torch.from_numpy(numpy.load(folder / "train_samples.npy"))
+    except (OSError, ValueError, EOFError):
+        return None
 
 
 def check_samples(args: Namespace, folder: Path, train: Any, test: Any) -> bool:
@@ -132,11 +146,8 @@ def check_samples(args: Namespace, folder: Path, train: Any, test: Any) -> bool:
     samples than before would be trained on, unless --other-data allows it.
     """
     keys, test_keys = get_keys(train), get_keys(test)
-    try:
-        known = torch.from_numpy(numpy.load(folder / "train_samples.npy"))
-    except (OSError, ValueError, EOFError):  # another data set, or not there
-        return False
-    if keys is None or test_keys is None:
+    known = read_samples(folder)
+    if known is None or keys is None or test_keys is None:
         return False
     if args.other_data:
         return True
