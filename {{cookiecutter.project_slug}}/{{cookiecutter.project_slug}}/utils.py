@@ -69,16 +69,21 @@ Objective = Callable[[nn.Module, Any], dict[str, Any]]
 
 def parse_arguments(argv: list[str] | None = None) -> Namespace:
     """Parse the command line; `python main.py --help` shows all options with their defaults."""
+    args = parse_with_saved_options(get_parser(), sys.argv[1:] if argv is None else argv)
+    if args.quick:
+        args.epochs = min(args.epochs, 2)
+        args.steps_per_epoch = 3
+    return args
+
+
+def get_parser() -> Parser:
+    """Return the parser of all options."""
     parser = Parser("main.py")
     add_task_options(parser)
     add_training_options(parser)
     add_machine_options(parser)
     add_run_options(parser)
-    args = parse_with_saved_options(parser, sys.argv[1:] if argv is None else argv)
-    if args.quick:
-        args.epochs = min(args.epochs, 2)
-        args.steps_per_epoch = 3
-    return args
+    return parser
 
 
 def add_training_options(parser: ArgumentParser) -> None:
