@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 import torchvision
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 from torchvision.transforms import v2
@@ -94,19 +94,32 @@ def image_folder(args: Namespace) -> Splits:
     """Return own images: --data-dir holds SPLIT/CLASS/*, or CLASS/* to split 8:1:1."""
     splits, info = find_image_splits(args.data_dir, least_classes=2)
     size = args.image_size
-    info = {**info, **IMAGENET, "image_size": size}
+    info = {**info, **IMAGENET, "image_size": size, "resize": size * 8 // 7}
+    plain = get_transform(info)
+    augmented = plain
+    if args.augment:
+        crop = v2.RandomResizedCrop(size, (0.35, 1.0))
+        augmented = get_transform(info, crop, v2.RandomHorizontalFlip())
+    train = ImageFiles(splits[0], augmented, info)
+    return train, ImageFiles(splits[1], plain, info), ImageFiles(splits[2], plain, info)
+
+
+def get_transform(info: dict[str, Any], *augmentation: nn.Module) -> v2.Transform:
+    """Return what makes a normalized tensor, (channels, size, size), of a PIL image in RGB.
+
+    Without an augmentation, it is the middle of the image after its shorter side is resized to
+    info["resize"], by default to the size of the tensor.
+    """
+    size = info["image_size"]
+    middle = [v2.Resize(info.get("resize", size)), v2.CenterCrop(size)]
+    grey = [v2.Grayscale()] if info["channels"] == 1 else []
     to_tensor = [
+        *grey,
         v2.ToImage(),
         v2.ToDtype(torch.float32, scale=True),
         v2.Normalize(info["mean"].flatten().tolist(), info["std"].flatten().tolist()),
     ]
-    plain = v2.Compose([v2.Resize(size * 8 // 7), v2.CenterCrop(size), *to_tensor])
-    augmented = plain
-    if args.augment:
-        crop = v2.RandomResizedCrop(size, (0.35, 1.0))
-        augmented = v2.Compose([crop, v2.RandomHorizontalFlip(), *to_tensor])
-    train = ImageFiles(splits[0], augmented, info)
-    return train, ImageFiles(splits[1], plain, info), ImageFiles(splits[2], plain, info)
+    return v2.Compose([*(augmentation or middle), *to_tensor])
 
 
 DATASETS: dict[str, Callable[[Namespace], Splits]] = {

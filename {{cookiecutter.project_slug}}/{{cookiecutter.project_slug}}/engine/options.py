@@ -126,7 +126,7 @@ def parse_with_saved_options(parser: ArgumentParser, argv: list[str]) -> Namespa
     type for each option that differs from its default, e.g. {"augment": ["--no-augment"]}.
     """
     first = parse_without_required(parser, argv)  # --help, --doctor and wrong options end here
-    defaults = vars(parse_without_required(parser, []))
+    defaults = get_defaults(parser)
     path = find_saved_options(parser, first)
     if path is None:
         args = parser.parse_args(argv)
@@ -144,6 +144,11 @@ def parse_with_saved_options(parser: ArgumentParser, argv: list[str]) -> Namespa
     args.changed = changed_options(parser, args, defaults)
     args.defaults = defaults
     return args
+
+
+def get_defaults(parser: ArgumentParser) -> dict[str, Any]:
+    """Return the default of each option by its name."""
+    return vars(parse_without_required(parser, []))
 
 
 def parse_without_required(
