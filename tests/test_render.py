@@ -211,7 +211,8 @@ def test_every_import_is_required(covering):
         for extra in settings["project"].get("optional-dependencies", {}).values():
             required += extra
         known = {re.match(r"[\w-]+", name).group().replace("-", "_") for name in required}
-        known |= {"main", "my_project"} | sys.stdlib_module_names
+        known |= {"my_project"} | sys.stdlib_module_names
+        known |= {Path(path).stem for path in project.python() if not path.startswith("my_project")}
         for path, text in project.python().items():
             for module in find_imports(text):
                 package = PACKAGES.get(module, module).replace("-", "_")
