@@ -101,9 +101,9 @@ def find_problem():
     if problem:
         return problem
     template = read_template()
-    renamed = template.get("_renamed", {})
-    if ANSWERS["task"] in renamed:
-        return f"the task {ANSWERS['task']!r} is called {renamed[ANSWERS['task']]!r} now"
+    for old, new in template.get("_renamed", {}).items():
+        if ANSWERS["task"] == old:  # it may be of any type
+            return f"the task {old!r} is called {new!r} now"
     for name, choices in template.items():  # an old file of answers may hold others
         if isinstance(choices, list) and ANSWERS[name] not in choices:
             return f"{name} must be one of {', '.join(choices)}, not {ANSWERS[name]!r}"
