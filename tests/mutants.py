@@ -99,8 +99,8 @@ MUTANTS = [
     Mutant(
         "classes of a checkpoint",
         f"{ENGINE}checkpoint.py",
-        "        check_data(saved",
-        "        False and check_data(saved",
+        "        check_info(saved",
+        "        False and check_info(saved",
         f"{FAULTS}test_other_classes_are_an_error",
     ),
     Mutant(

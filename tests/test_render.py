@@ -150,6 +150,27 @@ def test_nothing_is_unused(covering):
             assert foreign, finding  # else a setting of a library's object
 
 
+def find_names(tree: ast.Module) -> set[str]:
+    """Return the names of the functions, classes and values that a module defines."""
+    names = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        names |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return names
+
+
+def test_names_have_one_meaning(covering):
+    """No two modules of a package define the same name."""
+    for project in covering:
+        modules: dict[str, str] = {}
+        for path, text in project.python(tests=False).items():
+            if path.startswith(project.package.name + "/"):
+                for name in find_names(ast.parse(text)):
+                    assert modules.setdefault(name, path) == path, name
+
+
 def find_actions(nodes: list[ast.AST]) -> set[str]:
     """Return the names of the classes that are actions of argparse."""
     names = set()

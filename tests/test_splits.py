@@ -134,7 +134,7 @@ def test_files_of_others_are_left_out(engine, tmp_path):
     (tmp_path / "deep" / "loop").symlink_to(tmp_path)
     files, left_out = engine["listing"].list_files(tmp_path, {".png"})
     assert [path.name for path in files] == ["a.png", "c.PNG"]
-    assert engine["listing"].describe(left_out) == [
+    assert engine["listing"].describe_left_out(left_out) == [
         "left out: 1 x .heic file, 1 x file without a suffix, 2 x hidden file, 2 x hidden folder"
     ]
     outside = make(tmp_path.parent, f"{tmp_path.name}_linked/") / f"{tmp_path.name}_linked"
@@ -149,7 +149,7 @@ def test_a_checkpoint_knows_its_samples(engine, tmp_path):
     train = SimpleNamespace(names=["a", "b", "c"])
     args = Namespace(resume=False, other_data=False)
     assert not identity.check_samples(args, tmp_path, train, train)
-    identity.write_samples(tmp_path, train)
+    identity.write_keys(tmp_path, train)
     test = SimpleNamespace(names=["d", "e"])
     assert identity.check_samples(args, tmp_path, train, test)
     with pytest.raises(error, match="test sample b was trained on, one of 1 such samples of 2"):
@@ -167,9 +167,9 @@ def test_a_checkpoint_knows_its_samples(engine, tmp_path):
 def test_a_checkpoint_keeps_the_samples_it_had_before(engine, tmp_path):
     """After a resume with other data, those of both are known."""
     identity, error = engine["identity"], engine["errors"].UserError
-    identity.write_samples(tmp_path, SimpleNamespace(names=["a", "b"]))
+    identity.write_keys(tmp_path, SimpleNamespace(names=["a", "b"]))
     other = SimpleNamespace(names=["c", "d"])
-    identity.write_samples(tmp_path, other)
+    identity.write_keys(tmp_path, other)
     args = Namespace(resume=False, other_data=False)
     with pytest.raises(error, match="test sample a was trained on"):
         identity.check_samples(args, tmp_path, other, SimpleNamespace(names=["a", "e"]))
@@ -178,16 +178,16 @@ def test_a_checkpoint_keeps_the_samples_it_had_before(engine, tmp_path):
 def test_other_meanings_of_a_checkpoint(engine):
     identity, error = engine["identity"], engine["errors"].UserError
     saved = {"classes": ["cat", "dog"], "vocabulary": ["a", "b"], "mean": torch.tensor([0.5])}
-    identity.check_data(saved, {**saved, "notes": ["one"], "mean": torch.tensor([0.50001])}, False)
+    identity.check_info(saved, {**saved, "notes": ["one"], "mean": torch.tensor([0.50001])}, False)
     renamed = {**saved, "classes": ["dog", "cat"]}
     with pytest.raises(error, match="classes is dog, cat, and was cat, dog in training; --other"):
-        identity.check_data(saved, renamed, False)
-    identity.check_data(saved, renamed, True)
+        identity.check_info(saved, renamed, False)
+    identity.check_info(saved, renamed, True)
     many = [f"class {number}" for number in range(100)]
     with pytest.raises(error, match=r"class 70, cat, class 72.*, and was .*class 70, class 71, "):
-        identity.check_data({"classes": many}, {"classes": [*many[:71], "cat", *many[72:]]}, False)
+        identity.check_info({"classes": many}, {"classes": [*many[:71], "cat", *many[72:]]}, False)
     with pytest.raises(error, match=r"vocabulary is a, c, and was a, b in training$"):
-        identity.check_data(saved, {**renamed, "vocabulary": ["a", "c"]}, True)
+        identity.check_info(saved, {**renamed, "vocabulary": ["a", "c"]}, True)
 
 
 def test_another_model_than_the_checkpoint_s(engine):

@@ -46,7 +46,7 @@ SHAPES = {
 WITH_POINT = {"12", "1.234", "1.5", "1,234", "1,234,567", "1,234.5", "1 234", "1 234.5"}
 WITH_COMMA = {"12", "1,234", "1,5", "1.234", "1.234.567", "1.234,5", "1 234", "1 234,5"}
 POINTS = {"1.5", "1,234.5", "1 234.5", "1,234,567"}  # of no decimal comma
-CODES = {"007", "1e5"}  # among whole numbers
+CODED = {"007", "1e5"}  # among whole numbers
 
 MONEY = r"[A-Z]{0,2}[$€£¥₹₽₩₺₫฿₪]|USD|EUR|GBP|CHF|JPY|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|BRL"
 UNIT = MONEY + r"|[%‰]|°?[A-Za-zµμΩ]{1,6}[²³]?(/[A-Za-z]{1,4}[²³]?)?|°"
@@ -55,19 +55,19 @@ WRITTEN = re.compile(
     rf"(?P<digits>[\d.,][\d.,' \u2019]*?([eE][+-]?\d+)?) ?(?P<after>({UNIT})?)",
     re.ASCII,
 )
-DIGITS = {name: re.compile(pattern, re.ASCII) for name, pattern in SHAPES.items()}
+PATTERNS = {name: re.compile(pattern, re.ASCII) for name, pattern in SHAPES.items()}
 INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 
 CLOCK = (
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(:(?P<second>\d{2}([.,]\d+)?))?"
     r"( ?(?P<half>[AaPp])[Mm])?"
 )
-ZONE = r"( ?(?P<zone>Z|UTC|[+-]\d{2}:?\d{2}))?"
+OFFSET = r"( ?(?P<zone>Z|UTC|[+-]\d{2}:?\d{2}))?"
 DATE = r"(?P<year>\d{4})(?P<mark>[-/])(?P<month>\d{1,2})((?P=mark)(?P<day>\d{1,2}))?"
 YEAR_LAST = r"(?P<one>\d{1,2})(?P<mark>[-/.])(?P<two>\d{1,2})(?P=mark)(?P<year>\d{4})"
 TIMES = {
-    "date": re.compile(rf"{DATE}(,?[T ]{CLOCK}{ZONE})?", re.ASCII),
-    "date with the year last": re.compile(rf"{YEAR_LAST}(,?[T ]{CLOCK}{ZONE})?", re.ASCII),
+    "date": re.compile(rf"{DATE}(,?[T ]{CLOCK}{OFFSET})?", re.ASCII),
+    "date with the year last": re.compile(rf"{YEAR_LAST}(,?[T ]{CLOCK}{OFFSET})?", re.ASCII),
     "time": re.compile(CLOCK, re.ASCII),
 }
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -122,7 +122,7 @@ def is_missing(cell: str) -> bool:
     return cell.strip().lower() in MISSING
 
 
-def find_missing(cells: Series) -> Any:
+def are_missing(cells: Series) -> Any:
     """Return whether each cell is missing: bool array (cells,)."""
     import pandas
 
@@ -132,7 +132,7 @@ def find_missing(cells: Series) -> Any:
     return numpy.array([is_missing(cell) for cell in different], dtype=bool)[codes]
 
 
-def normalize(cell: str) -> str:
+def simplify(cell: str) -> str:
     """Return a cell with the minus and the spaces of a keyboard, and none at its ends."""
     if not cell.isascii():
         cell = cell.replace("\u2212", "-")
@@ -143,12 +143,12 @@ def normalize(cell: str) -> str:
 
 def find_form(cell: str) -> Form:
     """Return the form of a cell that is not missing."""
-    cell = normalize(cell)
+    cell = simplify(cell)
     written = WRITTEN.fullmatch(cell)
     if written and not (written["sign"] and written["sign2"]):
-        for shape, pattern in DIGITS.items():
+        for shape, pattern in PATTERNS.items():
             if pattern.fullmatch(written["digits"]):
-                kind = "code" if shape in CODES else "number"
+                kind = "code" if shape in CODED else "number"
                 return Form(kind, shape, written["before"], written["after"])
     if INFINITE.fullmatch(cell):
         return Form("infinite")
@@ -283,7 +283,7 @@ def find_reading(profile: Profile, forced: bool = False) -> Reading | None:
     """
     cells = profile.cells()
     shapes = {form.shape for form in profile.forms if form.kind in ("number", "code")}
-    if not forced and shapes & CODES and shapes <= {"12", *CODES} and not profile.cells("text"):
+    if not forced and shapes & CODED and shapes <= {"12", *CODED} and not profile.cells("text"):
         return None
     for kind in TIMES:
         if profile.cells(kind) > cells / 2:
@@ -325,7 +325,7 @@ def find_number(profile: Profile, usual: Form, forced: bool) -> Reading:
             continue
         if form[2:] != usual[2:] or not (form.kind == "number" or (forced and form.kind == "code")):
             raise mistake(profile, place)
-        if form.shape not in CODES:
+        if form.shape not in CODED:
             places[form.shape] = place
     shapes = places.keys()
     if shapes == {"12", "1.234"}:  # of decimals, some would end with a zero, and be shorter
@@ -427,7 +427,7 @@ def to_numbers(path: Path, name: str, cells: Series, reading: Reading) -> Any:
 def to_number(cell: str, reading: Reading) -> float:
     """Return the number in a cell. Raises ValueError if its form is not that of the reading."""
     form = find_form(cell)
-    cell = normalize(cell)
+    cell = simplify(cell)
     if form.kind == "infinite":
         return float(cell)
     if form.kind in TIMES and form.kind == reading.form.kind:
@@ -437,7 +437,7 @@ def to_number(cell: str, reading: Reading) -> float:
     if form.kind in ("number", "code") and form[2:] == reading.form[2:]:
         allowed = WITH_POINT if reading.decimal == "." else WITH_COMMA
         match = WRITTEN.fullmatch(cell)
-        if match and (form.shape in allowed or form.shape in CODES):
+        if match and (form.shape in allowed or form.shape in CODED):
             thousands = "," if reading.decimal == "." else "."
             digits = re.sub(rf"[ '\u2019{thousands}]", "", match["digits"])
             value = float(digits.replace(",", "."))

@@ -18,7 +18,7 @@ from .classes import count_classes
 from .errors import UserError, refuse_unused
 from .identity import hash_names
 from .images import SUFFIXES, read_image
-from .listing import describe, list_files, list_folder
+from .listing import describe_left_out, list_files, list_folder
 from .splits import divide, find_splits, get_split, join_names, split_indices
 
 Images = tuple[Tensor, Tensor]  # bytes (samples, channels, height, width), labels (samples,)
@@ -99,7 +99,8 @@ def find_image_splits(
         paths, others = list_files(folder, SUFFIXES)
         left_out.update(others)
         if not paths:
-            raise UserError(f"{folder} holds no images; {' '.join(describe(others)) or 'no files'}")
+            found = " ".join(describe_left_out(others)) or "no files"
+            raise UserError(f"{folder} holds no images; {found}")
         samples[split] = find_classes(folder, paths)
         notes += find_empty(folder, samples[split])
     loose = [path for path in list_folder(data_dir) if path.suffix.lower() in SUFFIXES]
@@ -111,7 +112,7 @@ def find_image_splits(
     for split, pairs in samples.items():
         splits[split] = number_classes(data_dir, split, pairs, classes)
     files = complete(splits)
-    info: dict[str, Any] = {"classes": classes, "notes": notes + describe(left_out)}
+    info: dict[str, Any] = {"classes": classes, "notes": notes + describe_left_out(left_out)}
     # {% if cookiecutter.task in cookiecutter._uses.classes %}
     info["class_counts"] = {}
     for split, part in zip(("train", "val", "test"), files, strict=True):

@@ -60,7 +60,7 @@ def list_files(folder: Path, suffixes: Collection[str] = ()) -> tuple[list[Path]
     return sorted(files), +left_out  # without those that count zero
 
 
-def describe(left_out: Counter[str]) -> list[str]:
+def describe_left_out(left_out: Counter[str]) -> list[str]:
     """Return a note about the files that `list_files` left out, if there are any."""
     kinds = [f"{count:,} x {kind}" for kind, count in sorted(left_out.items())]
     return [f"left out: {', '.join(kinds)}"] if kinds else []

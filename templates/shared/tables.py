@@ -39,7 +39,7 @@ MARKS = {  # bytes at the start of a file: the encoding of its text
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
+CANNOT_UNPACK = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError)
 SAMPLE = 200  # lines that decide about the separator
 PART = 4096  # rows that are read at once
 
@@ -127,7 +127,7 @@ class Table:
 
 
 @dataclass
-class Form:
+class Dialect:
     """How the cells of a CSV file are written."""
 
     encoding: str
@@ -165,8 +165,8 @@ class CsvTable(Table):
 
     def __init__(self, path: Path, has_header: bool):
         self.path = path
-        self.form = find_form(path)
-        self.separator = self.form.separator
+        self.dialect = find_dialect(path)
+        self.separator = self.dialect.separator
         self.shape = self.find_shape(has_header)
         names = self.shape.header + [""] * (self.shape.width - len(self.shape.header))
         self.kept = [place for place, name in enumerate(names) if name or place in self.shape.used]
@@ -191,23 +191,23 @@ class CsvTable(Table):
 
         In a TSV file, quotes are letters if one stands alone in its cell and the rows fit so.
         """
-        if self.form.separator == "\t" and has_single_quote(self.path, self.form.encoding):
+        if self.dialect.separator == "\t" and has_single_quote(self.path, self.dialect.encoding):
             try:
-                self.form.quoting = csv.QUOTE_NONE
-                return check_rows(self.path, self.form, has_header)
+                self.dialect.quoting = csv.QUOTE_NONE
+                return check_rows(self.path, self.dialect, has_header)
             except UserError:
-                self.form.quoting = csv.QUOTE_MINIMAL
-        return check_rows(self.path, self.form, has_header)
+                self.dialect.quoting = csv.QUOTE_MINIMAL
+        return check_rows(self.path, self.dialect, has_header)
 
     def parts(self) -> Iterator[DataFrame]:
         """Yield the rows; see `Table`."""
         import pandas
 
-        with open_text(self.path, self.form.encoding) as file:
+        with open_text(self.path, self.dialect.encoding) as file:
             reader = pandas.read_csv(
                 file,
-                sep=self.form.separator,
-                quoting=self.form.quoting,  # type: ignore[arg-type]
+                sep=self.dialect.separator,
+                quoting=self.dialect.quoting,  # type: ignore[arg-type]
                 header=None,
                 names=range(self.shape.width),
                 index_col=False,
@@ -229,8 +229,8 @@ class CsvTable(Table):
             raise UserError(f"{self.path}: its quotes are not those of a CSV file; save it anew")
 
 
-def find_form(path: Path) -> Form:
-    """Return the form of a CSV file: the separator with which most rows are like the header."""
+def find_dialect(path: Path) -> Dialect:
+    """Return the dialect of a CSV file: the separator with which most rows are like the header."""
     encoding = find_encoding(path)
     with open_text(path, encoding) as file:
         lines = list(islice(file, SAMPLE))
@@ -241,24 +241,24 @@ def find_form(path: Path) -> Form:
                 "save the file as UTF-8"
             )
     if lines and lines[0].lower().startswith("sep=") and len(lines[0].strip()) == 5:
-        return Form(encoding, separator=lines[0][4], has_separator_line=True)
-    best = Form(encoding)
+        return Dialect(encoding, separator=lines[0][4], has_separator_line=True)
+    best = Dialect(encoding)
     best_fit = (0, 0)
     for separator in SEPARATORS:
-        form = Form(encoding, separator)
-        fit = count_like_header(form, lines)
+        dialect = Dialect(encoding, separator)
+        fit = count_like_header(dialect, lines)
         if fit > best_fit:
-            best, best_fit = form, fit
+            best, best_fit = dialect, fit
     return best
 
 
-def count_like_header(form: Form, lines: list[str]) -> tuple[int, int]:
+def count_like_header(dialect: Dialect, lines: list[str]) -> tuple[int, int]:
     """Return how many rows have as many cells as the header, and this number; (0, 0) if it is 1."""
-    if form.separator == "\t":
-        form = Form(form.encoding, form.separator, csv.QUOTE_NONE)
+    if dialect.separator == "\t":
+        dialect = Dialect(dialect.encoding, dialect.separator, csv.QUOTE_NONE)
     counts = []
     try:
-        for cells in form.reader(lines):
+        for cells in dialect.reader(lines):
             if any(cells):
                 counts.append(len(cells))
     except csv.Error:
@@ -268,13 +268,13 @@ def count_like_header(form: Form, lines: list[str]) -> tuple[int, int]:
     return counts.count(counts[0]), counts[0]
 
 
-def check_rows(path: Path, form: Form, has_header: bool) -> Shape:
+def check_rows(path: Path, dialect: Dialect, has_header: bool) -> Shape:
     """Return the shape of a CSV file. Raises UserError with a row of another number of cells."""
     shape = Shape()
     unnamed: list[int] = []
-    for cells in read_rows(path, form):
+    for cells in read_rows(path, dialect):
         shape.rows += 1
-        if form.has_separator_line and shape.rows == 1:
+        if dialect.has_separator_line and shape.rows == 1:
             shape.left_out.append(1)
         elif not any(map(str.strip, cells)):
             shape.left_out.append(shape.rows)
@@ -296,10 +296,10 @@ def check_rows(path: Path, form: Form, has_header: bool) -> Shape:
     return shape
 
 
-def read_rows(path: Path, form: Form) -> Iterator[list[str]]:
+def read_rows(path: Path, dialect: Dialect) -> Iterator[list[str]]:
     """Yield the cells of each row. Raises UserError with a row whose quotes are wrong."""
-    with open_text(path, form.encoding) as file:
-        reader = form.reader(file)
+    with open_text(path, dialect.encoding) as file:
+        reader = dialect.reader(file)
         for row in count(1):
             try:
                 yield next(reader)
@@ -380,7 +380,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
                 yield file
     except UnicodeError:
         raise
-    except DAMAGED as error:
+    except CANNOT_UNPACK as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"cannot read {path}: {reason}") from None
 

@@ -65,7 +65,7 @@ def in_memory(args: Namespace, texts: list[str]) -> Splits:
     return splits[0], splits[1], splits[2]
 
 
-def split(documents: list[str]) -> list[str]:
+def split_documents(documents: list[str]) -> list[str]:
     """Return the texts of train, val and test, 8:1:1: by documents, or by length if under ten.
 
     Documents are divided at random, in the same way for every --seed.
@@ -90,7 +90,7 @@ def asyncio(args: Namespace) -> Splits:
     documents = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("*.py"))]
     if len(documents) < 10:
         raise UserError(f"this Python has no sources in {folder}; use --dataset text")
-    return in_memory(args, split(documents))
+    return in_memory(args, split_documents(documents))
 
 
 def text(args: Namespace) -> Splits:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .errors import UserError
 from .identity import hash_names
-from .listing import describe, list_files, list_folder
+from .listing import describe_left_out, list_files, list_folder
 from .splits import check_splits, describe_splits, divide, get_split, join_names
 
 CHUNK = 2**14  # bytes that are read at once
@@ -51,7 +51,7 @@ def find_texts(path: Path) -> tuple[dict[str, list[Piece]], list[str]]:
     if not named:
         pieces, left_out = list_pieces([path])
         check_no_splits(path, pieces)
-        return divide_pieces(path, pieces, val=0.1, test=0.1), describe(left_out)
+        return divide_pieces(path, pieces, val=0.1, test=0.1), describe_left_out(left_out)
     found = {}
     left_out = Counter[str]()
     for name, paths in named.items():
@@ -61,7 +61,7 @@ def find_texts(path: Path) -> tuple[dict[str, list[Piece]], list[str]]:
         divided = divide_pieces(path, found["train"], val=0.1, test=0)
         found["train"], found["val"] = divided["train"], divided["val"]
     splits = {"train": found["train"], "val": found["val"], "test": found.get("test", found["val"])}
-    return splits, [*notes, *describe(left_out)]
+    return splits, [*notes, *describe_left_out(left_out)]
 
 
 def find_named_splits(folder: Path) -> tuple[dict[str, list[Path]], list[str]]:
@@ -120,7 +120,7 @@ def list_pieces(paths: list[Path]) -> tuple[list[Piece], Counter[str]]:
             else:
                 pieces.append(get_piece(file))
     if not pieces:
-        notes = "".join(f" ({note})" for note in describe(left_out))
+        notes = "".join(f" ({note})" for note in describe_left_out(left_out))
         raise UserError(f"{join_names(paths)} holds no text{notes}; --data-dir names the folder")
     return pieces, left_out
 
@@ -233,7 +233,7 @@ def read_piece(piece: Piece) -> Iterator[str]:
                 if not added:
                     raise UserError(f"{piece.path} became shorter while it was read")
                 end = data.rfind(b"\n") + 1 or find_last_character(data)
-            text = decode(data[:end], piece.path, start)
+            text = decode_utf8(data[:end], piece.path, start)
             yield text.removeprefix("\ufeff") if start == 0 else text
             start += end
             data = data[end:]
@@ -247,7 +247,7 @@ def find_last_character(data: bytes) -> int:
     return len(data)
 
 
-def decode(data: bytes, path: Path, start: int) -> str:
+def decode_utf8(data: bytes, path: Path, start: int) -> str:
     """Return text that begins at a byte of a file. Raises UserError if it is not UTF-8."""
     try:
         text = data.decode("utf-8")

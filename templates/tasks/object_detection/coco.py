@@ -9,7 +9,7 @@ from typing import Any
 from .boxes import Sample, clip_box, complete, make_sample
 from .errors import UserError
 from .images import find_size
-from .listing import describe, list_folder
+from .listing import describe_left_out, list_folder
 from .splits import find_splits, join_names
 
 Entry = dict[str, Any]
@@ -157,7 +157,7 @@ def find_coco_splits(home: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
         classes = classes or file.classes
         splits[split] = file.get_samples(classes, first)
         left_out += file.left_out
-    return complete(home, splits, classes, notes + describe(left_out))
+    return complete(home, splits, classes, notes + describe_left_out(left_out))
 
 
 def find_files(home: Path) -> tuple[dict[str, Path], list[str]]:

@@ -11,7 +11,7 @@ from torchvision.datasets import VOCDetection
 from .boxes import Sample, clip_box, complete, make_sample
 from .errors import UserError
 from .images import SUFFIXES, find_size
-from .listing import describe, list_files
+from .listing import describe_left_out, list_files
 from .splits import find_splits
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -47,7 +47,7 @@ def find_voc_splits(home: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
                 raise UserError(f"{image}: no training image has a box of {unknown[0]!r}")
             labels = [numbers[name] for name in names]
             splits[split].append(make_sample(home, image, size, boxes, labels))
-    return complete(home, splits, classes, notes + describe(left_out))
+    return complete(home, splits, classes, notes + describe_left_out(left_out))
 
 
 def find_images(folder: Path, left_out: Counter[str]) -> list[tuple[Path, Path | None]]:

@@ -9,7 +9,7 @@ import yaml
 from .boxes import SHARES, Sample, clip_box, complete, make_sample
 from .errors import UserError
 from .images import SUFFIXES
-from .listing import describe, list_files, list_folder
+from .listing import describe_left_out, list_files, list_folder
 from .paired_folders import find_paired_folders, group_by_stem
 
 NAMES_FILES = {"classes.txt", "obj.names", "classes.names"}  # a name in each line
@@ -28,7 +28,7 @@ def find_yolo_splits(home: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
     splits = {}
     for split, (images, labels) in pairs.items():
         splits[split] = find_samples(home, images, labels, classes, left_out)
-    return complete(home, splits, classes, notes + describe(left_out))
+    return complete(home, splits, classes, notes + describe_left_out(left_out))
 
 
 def find_names(home: Path) -> list[str]:

@@ -10,7 +10,7 @@ from PIL import Image
 from .errors import UserError
 from .identity import hash_names
 from .images import SUFFIXES, find_size, read_image
-from .listing import describe, list_files
+from .listing import describe_left_out, list_files
 from .masks import IGNORED, MaskReader, read_classes
 from .paired_folders import find_paired_folders, group_by_stem
 from .splits import divide
@@ -75,7 +75,7 @@ def find_mask_splits(folder: Path, ignored: int) -> tuple[list[MaskFiles], list[
     splits = {}
     for split, (images, masks) in folders.items():
         splits[split] = find_pairs(folder, images, masks, reader, left_out)
-    notes += describe(left_out)
+    notes += describe_left_out(left_out)
     notes += check_masks(folder, splits, reader)
     if "val" not in splits:
         train = splits["train"]

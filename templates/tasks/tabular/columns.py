@@ -16,7 +16,7 @@ from .cells import (
     Profile,
     Reading,
     ambiguous,
-    find_missing,
+    are_missing,
     find_reading,
     is_missing,
     to_numbers,
@@ -106,7 +106,7 @@ def survey(
         for part in table.parts():
             cells = part[request.target]
             if cells.dtype == object:
-                words |= set(cells[find_missing(cells)].str.strip()) - {""}
+                words |= set(cells[are_missing(cells)].str.strip()) - {""}
             part = drop_unlabelled(part, request.target)
             start, end = end, end + len(part)
             hashes = hash_pandas_object(part[names], index=False, categorize=False)
@@ -139,7 +139,7 @@ def number_texts(texts: Any, numbers: dict[str, int]) -> Tensor:
 
 def drop_unlabelled(part: DataFrame, target: str) -> DataFrame:
     """Return the rows that have a target."""
-    return part[~find_missing(part[target])]
+    return part[~are_missing(part[target])]
 
 
 def as_texts(cells: Series) -> Any:
@@ -193,7 +193,7 @@ def choose_columns(profiles: dict[str, Profile], request: Request) -> Columns:
             reading = find_reading(profile, forced=kind == "number")
         if reading is not None:
             readings[name] = reading
-        elif kind is None and is_name(profile):
+        elif kind is None and names_rows(profile):
             dropped.append(f"{name} (its texts are all different)")
         else:
             categories.append(name)
@@ -236,7 +236,7 @@ def why_dropped(profile: Profile, request: Request) -> str:
     return "the number of the row" if profile.counts_rows else ""
 
 
-def is_name(profile: Profile) -> bool:
+def names_rows(profile: Profile) -> bool:
     """Return whether a column of texts names the rows: no two are the same."""
     return profile.hashed >= DIFFERENT and profile.share_different() == 1
 

@@ -16,14 +16,14 @@ from torch import Tensor
 
 from .errors import UserError
 from .identity import hash_names
-from .listing import describe, list_files, list_folder
+from .listing import describe_left_out, list_files, list_folder
 from .splits import divide, find_splits, join_names
 from .tables import find_encoding, find_tables, open_table, open_text
 
 if TYPE_CHECKING:  # slow to import
     from pandas import Series
 
-SUFFIXES = {"", ".md", ".rst", ".text", ".txt"}  # of a text file
+TEXT_SUFFIXES = {"", ".md", ".rst", ".text", ".txt"}  # of a text file
 Row = tuple[str, str]  # text, label
 
 
@@ -189,12 +189,12 @@ def read_folders(args: Namespace) -> tuple[Found, list[str]]:
                     f"{folder} needs a folder of text files for each class, at least two; "
                     f"it holds {join_names(list_folder(folder)) or 'nothing'}"
                 )
-    return found, [*notes, *describe(+left_out)]
+    return found, [*notes, *describe_left_out(+left_out)]
 
 
 def read_class(folder: Path, found: Texts) -> Counter[str]:
     """Add the text files of a class to `found`, and return what was left out by its kind."""
-    files, left_out = list_files(folder, SUFFIXES)
+    files, left_out = list_files(folder, TEXT_SUFFIXES)
     for path in files:
         with open_text(path, find_encoding(path)) as file:
             text = file.read().strip()
@@ -226,7 +226,7 @@ def arrange_splits(found: Found, notes: list[str]) -> tuple[list[list[Row]], lis
         test = found["test"]
     classes = sort_classes(train.labels + val.labels + test.labels)
     others = {"validation": val} if test is val else {"validation": val, "test": test}
-    notes = [*notes, *describe_splits(train, others, classes)]
+    notes = [*notes, *compare_splits(train, others, classes)]
     rows = [list(zip(part.texts, part.labels, strict=True)) for part in (train, val, test)]
     return rows, classes, notes
 
@@ -252,7 +252,7 @@ def sort_classes(labels: list[str]) -> list[str]:
     return classes
 
 
-def describe_splits(train: Texts, others: dict[str, Texts], classes: list[str]) -> list[str]:
+def compare_splits(train: Texts, others: dict[str, Texts], classes: list[str]) -> list[str]:
     """Return notes about what splits have in common and should not, and about what they lack."""
     notes = []
     train_keys, train_groups = hash_names(train.texts), set(train.groups)

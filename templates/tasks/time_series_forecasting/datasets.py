@@ -9,12 +9,12 @@ from torch import Tensor
 
 from .engine.errors import refuse_unused
 from .engine.loader import InMemory
-from .engine.series import Series, find_windows, read_series, standardize
+from .engine.series import TimeSeries, find_windows, read_series, standardize
 
 Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test; `info` describes the series
 
 
-def in_memory(args: Namespace, series: Series) -> Splits:
+def in_memory(args: Namespace, series: TimeSeries) -> Splits:
     """Split each series 6:2:2 in order of time, and cut it into standardized windows.
 
     A window has --context steps and the --horizon steps after them; the next one begins one step
@@ -80,7 +80,7 @@ def seasons(args: Namespace) -> Splits:
     noise = 0.3 * torch.randn(len(hours), count, generator=generator)
     series = uniform(20, 200) + uniform(2, 20) * (day * week + trend + drift + noise)
     channels = [f"channel {number}" for number in range(1, count + 1)]
-    return in_memory(args, Series("seasons", series.double(), channels))
+    return in_memory(args, TimeSeries("seasons", series.double(), channels))
 
 
 def csv_file(args: Namespace) -> Splits:

@@ -25,11 +25,11 @@ if TYPE_CHECKING:  # slow to import
     from pandas import DataFrame
 
 MULTIPLIER = -7046029254386353131  # odd, with bits all over, as a multiplicative hash needs it
-CHUNK = 65_536  # rows that are worked on at once
+ROWS_AT_ONCE = 65_536  # rows that are worked on at once
 
 
 @dataclass
-class Series:
+class TimeSeries:
     """One or several series, one after the other, each in order of time."""
 
     source: str  # for messages
@@ -66,7 +66,7 @@ class Columns:
     known: list[str]  # in advance
 
 
-def read_series(args: Namespace) -> Series:
+def read_series(args: Namespace) -> TimeSeries:
     """Return the series in the table of --data-dir. Raises UserError that names file and row."""
     path = find_table(args.data_dir)
     table = open_table(path)
@@ -97,7 +97,7 @@ def read_series(args: Namespace) -> Series:
     if order is not None:
         values, rows, numbers = values[order], rows[order], numbers[order]
         times.values = times.values[order]
-    return Series(
+    return TimeSeries(
         source=str(path),
         values=values,
         channels=channels,
@@ -280,7 +280,7 @@ def hash_rows(times: Times, numbers: numpy.ndarray, names: list[str], values: Te
     keys = torch.from_numpy(times.values).view(torch.int64) * MULTIPLIER
     if names:
         keys += hash_names(names)[torch.from_numpy(numbers).long()]
-    for part, some_values in zip(keys.split(CHUNK), values.split(CHUNK), strict=True):
+    for part, some_values in zip(keys.split(ROWS_AT_ONCE), values.split(ROWS_AT_ONCE), strict=True):
         for column in some_values.view(torch.int64).unbind(dim=1):
             part ^= part >> 29
             part += column
@@ -297,7 +297,7 @@ def is_short(args: Namespace, rows: int) -> bool:
     return min(train - args.context, val - train, rows - val) < args.horizon
 
 
-def standardize(args: Namespace, series: Series) -> tuple[Tensor, Tensor]:
+def standardize(args: Namespace, series: TimeSeries) -> tuple[Tensor, Tensor]:
     """Give the values a mean of 0 and a deviation of 1 in the training split of each series.
 
     The new values are float32. Returns the means and deviations, (series, channels) both. A channel
@@ -331,7 +331,7 @@ def standardize(args: Namespace, series: Series) -> tuple[Tensor, Tensor]:
             low, high = known.aminmax()
             if std[channel] <= 1e-9 * max(-low, high):
                 std[channel] = 1
-        chunks = zip(part.split(CHUNK), scaled_part.split(CHUNK), strict=True)
+        chunks = zip(part.split(ROWS_AT_ONCE), scaled_part.split(ROWS_AT_ONCE), strict=True)
         for values, scaled_values in chunks:  # without a second copy of all values
             scaled_values.copy_((values - mean) / std)
         means.append(mean.float())
@@ -340,7 +340,7 @@ def standardize(args: Namespace, series: Series) -> tuple[Tensor, Tensor]:
     return torch.stack(means), torch.stack(deviations)
 
 
-def find_windows(args: Namespace, series: Series) -> tuple[list[Tensor], list[str]]:
+def find_windows(args: Namespace, series: TimeSeries) -> tuple[list[Tensor], list[str]]:
     """Return the first rows of the windows of train, val and test, and notes on what is left out.
 
     Raises UserError if a split has none, or all series are too short.
@@ -377,7 +377,7 @@ def find_windows(args: Namespace, series: Series) -> tuple[list[Tensor], list[st
     return whole, notes
 
 
-def leave_out_missing(series: Series, starts: list[Tensor], length: int) -> list[Tensor]:
+def leave_out_missing(series: TimeSeries, starts: list[Tensor], length: int) -> list[Tensor]:
     """Return the starts of the windows without a missing value, by split.
 
     Raises UserError if a split has none.

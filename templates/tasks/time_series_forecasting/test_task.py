@@ -13,7 +13,7 @@ from {{ cookiecutter.project_slug }}.datasets import DATASETS, in_memory
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
 from {{ cookiecutter.project_slug }}.engine.loader import Loader
 from {{ cookiecutter.project_slug }}.engine.runtime import start
-from {{ cookiecutter.project_slug }}.engine.series import Series
+from {{ cookiecutter.project_slug }}.engine.series import TimeSeries
 from {{ cookiecutter.project_slug }}.models import MODELS
 from {{ cookiecutter.project_slug }}.plots import make_figures
 from {{ cookiecutter.project_slug }}.utils import (
@@ -251,7 +251,7 @@ def test_rounding_is_no_deviation(tmp_path: Path) -> None:
 
 def test_windows_share_their_memory(tmp_path: Path) -> None:
     args = parse_arguments(["--context", "50", "--horizon", "10"])
-    splits = in_memory(args, Series("random", torch.randn(1000, 2), ["a", "b"]))
+    splits = in_memory(args, TimeSeries("random", torch.randn(1000, 2), ["a", "b"]))
     storages = {split.tensors[0].untyped_storage().data_ptr() for split in splits}
     assert len(storages) == 1
     assert splits[0].tensors[0].untyped_storage().nbytes() == 1000 * 2 * 4

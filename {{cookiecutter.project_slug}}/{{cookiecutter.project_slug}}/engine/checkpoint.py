@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from .distributed import get_state_dict, set_state_dict, set_weights
 from .errors import UserError
 from .files import explain_write, replacing
-from .identity import check_data, check_model
+from .identity import check_info, check_model
 from .logger import Logger
 from .runtime import Runtime
 # {% if cookiecutter.distributed == "fsdp" %}
@@ -248,7 +248,7 @@ class Checkpoint:
     def check_data(self, saved: dict[str, Any], state: Any) -> None:
         """Raise UserError if a checkpoint has another model, or data that mean something else."""
         saved, config = saved["model_config"], state.model_config
-        check_data(saved["info"], config["info"], self.args.other_data)
+        check_info(saved["info"], config["info"], self.args.other_data)
         check_model(saved, config)
 
 

@@ -33,9 +33,9 @@ from .report import new_figure, plain
 from .terminal import say
 
 MOST_LINES = 10  # of problems, and of duplicates, that are printed
-CHUNK = 4096  # samples in memory that are looked at together
+AT_ONCE = 4096  # samples in memory that are looked at together
 
-Finding = tuple[str, str, Counter[int]]  # what names a sample's content, its problem, its labels
+Content = tuple[str, str, Counter[int]]  # what names a sample's content, its problem, its labels
 
 
 def check_data(args: Namespace, *loaders: Any) -> None:
@@ -101,10 +101,10 @@ class Check:
             elif content:
                 own[content] = name
         self.names |= own
-        return f"{len(loader.dataset):,} samples{describe(labels, loader.info)}"
+        return f"{len(loader.dataset):,} samples{describe_shares(labels, loader.info)}"
 
 
-def read_samples(args: Namespace, loader: Any) -> Iterator[Finding]:
+def read_samples(args: Namespace, loader: Any) -> Iterator[Content]:
     """Yield what is found in each sample of a split, in order."""
     dataset = loader.dataset
     if isinstance(dataset, InMemory) and isinstance(dataset.tensors[0], Tensor):
@@ -129,10 +129,10 @@ def read_samples(args: Namespace, loader: Any) -> Iterator[Finding]:
                 yield content, problem, labels
 
 
-def look_at_tensors(dataset: InMemory) -> Iterator[Finding]:
+def look_at_tensors(dataset: InMemory) -> Iterator[Content]:
     """Yield what is found in each sample of data in memory."""
-    for start in range(0, len(dataset), CHUNK):
-        chosen: Any = slice(start, start + CHUNK)
+    for start in range(0, len(dataset), AT_ONCE):
+        chosen: Any = slice(start, start + AT_ONCE)
         if dataset.indices is not None:
             chosen = dataset.indices[chosen]
         rows = [tensor[chosen] for tensor in dataset.tensors]
@@ -141,7 +141,7 @@ def look_at_tensors(dataset: InMemory) -> Iterator[Finding]:
             finite &= tensor.isfinite().unsqueeze(1).flatten(1).all(dim=1)
         keys = [""] * len(finite)
         if dataset.keys is not None:
-            keys = [str(key) for key in dataset.keys[start : start + CHUNK].tolist()]
+            keys = [str(key) for key in dataset.keys[start : start + AT_ONCE].tolist()]
         labels = count_labels(rows)
         for key, is_finite in zip(keys, finite.tolist(), strict=True):
             yield key, "" if is_finite else "a number is not finite", labels
@@ -188,7 +188,7 @@ def count_labels(tensors: list[Tensor]) -> Counter[int]:
     return Counter()
 
 
-def describe(labels: Counter[int], info: dict[str, Any]) -> str:
+def describe_shares(labels: Counter[int], info: dict[str, Any]) -> str:
     """Return the share of each class for a message; nothing if the data have no classes."""
     classes = info.get("classes", [])
     counts = {name: labels[number] for number, name in enumerate(classes) if labels[number]}

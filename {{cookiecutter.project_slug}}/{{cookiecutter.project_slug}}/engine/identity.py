@@ -14,7 +14,7 @@ from .errors import UserError
 from .files import replacing
 
 LONGEST = 60  # characters of a value in a message
-CODES = {"vocabulary", "tokenizer"}  # what gives the numbers in the model's input their meaning
+ENCODINGS = {"vocabulary", "tokenizer"}  # what the numbers in the model's input mean
 REPORTED = {"notes", "class_counts"}  # what `info` tells about the files, and no model depends on
 
 
@@ -28,7 +28,7 @@ def check_model(saved: dict[str, Any], config: dict[str, Any]) -> None:
         raise UserError(f"the checkpoint's model has {name} {before}, this run's {now}")
 
 
-def check_data(saved: dict[str, Any], info: dict[str, Any], other_data: bool) -> None:
+def check_info(saved: dict[str, Any], info: dict[str, Any], other_data: bool) -> None:
     """Compare the `info` of a checkpoint's data with that of the data here.
 
     Other classes, another order of them or another normalization would give wrong results without
@@ -36,9 +36,9 @@ def check_data(saved: dict[str, Any], info: dict[str, Any], other_data: bool) ->
     which cannot make sense of another vocabulary.
     """
     difference = find_difference(saved, info)
-    if difference and (difference[0] in CODES or not other_data):
+    if difference and (difference[0] in ENCODINGS or not other_data):
         name, before, now = difference
-        remedy = "" if name in CODES else "; --other-data uses them all the same"
+        remedy = "" if name in ENCODINGS else "; --other-data uses them all the same"
         raise UserError(
             f"these data are not those of the checkpoint: {name} is {now}, and was {before} "
             f"in training{remedy}"
@@ -46,9 +46,9 @@ def check_data(saved: dict[str, Any], info: dict[str, Any], other_data: bool) ->
 
 
 def find_difference(saved: dict[str, Any], here: dict[str, Any]) -> tuple[str, str, str] | None:
-    """Return the name of a value that differs, and both in short; those of CODES come first."""
+    """Return the name of a value that differs, and both in short; ENCODINGS come first."""
     names = (saved.keys() | here.keys()) - REPORTED
-    for name in sorted(names, key=lambda name: (name not in CODES, name)):
+    for name in sorted(names, key=lambda name: (name not in ENCODINGS, name)):
         if name not in saved or name not in here or not is_same(saved[name], here[name]):
             return name, *shorten(write(saved.get(name)), write(here.get(name)))
     return None
@@ -117,22 +117,22 @@ def get_keys(dataset: Any) -> Tensor | None:
     return getattr(dataset, "keys", None) if names is None else hash_names(names)
 
 
-def write_samples(folder: Path, dataset: Any) -> None:
+def write_keys(folder: Path, dataset: Any) -> None:
     """Write the sorted keys of the training samples to train_samples.npy beside the checkpoints.
 
     A run that is resumed with --other-data has also been trained on those that it had before.
     """
     keys = get_keys(dataset)
     if keys is not None:
-        known = read_samples(folder)
+        known = read_keys(folder)
         if known is not None:
             keys = torch.cat((known, keys)).unique()
         with replacing(folder / "train_samples.npy") as temporary, temporary.open("wb") as file:
             numpy.save(file, keys.sort().values.numpy())
 
 
-def read_samples(folder: Path) -> Tensor | None:
-    """Return the keys that `write_samples` has written, or None if there are none."""
+def read_keys(folder: Path) -> Tensor | None:
+    """Return the keys that `write_keys` has written, or None if there are none."""
     try:
         return torch.from_numpy(numpy.load(folder / "train_samples.npy"))
     except (OSError, ValueError, EOFError):
@@ -146,7 +146,7 @@ def check_samples(args: Namespace, folder: Path, train: Any, test: Any) -> bool:
     samples than before would be trained on, unless --other-data allows it.
     """
     keys, test_keys = get_keys(train), get_keys(test)
-    known = read_samples(folder)
+    known = read_keys(folder)
     if known is None or keys is None or test_keys is None:
         return False
     if args.other_data:

@@ -31,7 +31,7 @@ from .background import BackgroundTracker
 # {% endif %}
 from .errors import UserError
 from .files import replacing, write_text
-from .identity import check_samples, write_samples
+from .identity import check_samples, write_keys
 from .loader import Loader, StreamLoader
 # {% if cookiecutter.logger != "none" %}
 from .options import to_save
@@ -136,7 +136,7 @@ class Logger:
         # {% endif %}
         write_options(self.run_dir / "config.json", self.args)
         if not self.args.evaluate:
-            write_samples(self.run_dir / "checkpoints", train_loader.dataset)
+            write_keys(self.run_dir / "checkpoints", train_loader.dataset)
         facts = {**self.facts, "notes": notes, "higher_is_better": self.higher_is_better}
         facts["class_counts"] = train_loader.info.get("class_counts", {})
         text = json.dumps(facts, indent=2, ensure_ascii=False)
