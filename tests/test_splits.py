@@ -148,20 +148,36 @@ def test_a_checkpoint_knows_its_samples(engine, tmp_path):
     identity, error = engine["identity"], engine["errors"].UserError
     train = SimpleNamespace(names=["a", "b", "c"])
     args = Namespace(resume=False, other_data=False)
-    assert not identity.check_samples(args, tmp_path, train, train)
+    assert not identity.compare_keys(args, tmp_path, train, train)
     identity.write_keys(tmp_path, train)
     test = SimpleNamespace(names=["d", "e"])
-    assert identity.check_samples(args, tmp_path, train, test)
+    assert identity.compare_keys(args, tmp_path, train, test)
     with pytest.raises(error, match="test sample b was trained on, one of 1 such samples of 2"):
-        identity.check_samples(
+        identity.compare_keys(
             args, tmp_path, SimpleNamespace(names=["a", "c"]), SimpleNamespace(names=["d", "b"])
         )
     keys = identity.hash_names(["a", "c", "x", "y"])
     args.resume = True
     with pytest.raises(error, match="has 2 new samples and lacks 1 of those"):
-        identity.check_samples(args, tmp_path, SimpleNamespace(keys=keys), test)
+        identity.compare_keys(args, tmp_path, SimpleNamespace(keys=keys), test)
     args.other_data = True
-    assert identity.check_samples(args, tmp_path, SimpleNamespace(keys=keys), test)
+    assert identity.compare_keys(args, tmp_path, SimpleNamespace(keys=keys), test)
+
+
+def test_samples_without_keys_are_compared_by_their_number(engine, tmp_path):
+    identity, error = engine["identity"], engine["errors"].UserError
+    (tmp_path / "run.json").write_text('{"data": "digits, samples: train 9, val 3, test 3"}')
+    args = Namespace(resume=False, other_data=False, evaluate=tmp_path / "checkpoints" / "best.pt")
+    sizes = "other, samples: train 9, val 3, test 3"
+    assert identity.check_samples(args, tmp_path / "new", sizes, [], []) == ""
+    more = sizes.replace("train 9", "train 10")
+    warning = identity.check_samples(args, tmp_path / "new", more, [], [])
+    assert warning.startswith("the samples are train 10, val 3, test 3, and were train 9,")
+    args.evaluate, args.resume = None, True
+    with pytest.raises(error, match="--other-data continues all the same"):
+        identity.check_samples(args, tmp_path, more, [], [])
+    args.other_data = True
+    assert identity.check_samples(args, tmp_path, more, [], []) == ""
 
 
 def test_a_checkpoint_keeps_the_samples_it_had_before(engine, tmp_path):
@@ -172,7 +188,7 @@ def test_a_checkpoint_keeps_the_samples_it_had_before(engine, tmp_path):
     identity.write_keys(tmp_path, other)
     args = Namespace(resume=False, other_data=False)
     with pytest.raises(error, match="test sample a was trained on"):
-        identity.check_samples(args, tmp_path, other, SimpleNamespace(names=["a", "e"]))
+        identity.compare_keys(args, tmp_path, other, SimpleNamespace(names=["a", "e"]))
 
 
 def test_other_meanings_of_a_checkpoint(engine):

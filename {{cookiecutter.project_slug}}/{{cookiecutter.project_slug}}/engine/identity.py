@@ -1,5 +1,6 @@
 """What a checkpoint means: the data that it was trained on, beside the shapes of its weights."""
 
+import json
 from argparse import Namespace
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -139,7 +140,32 @@ def read_keys(folder: Path) -> Tensor | None:
         return None
 
 
-def check_samples(args: Namespace, folder: Path, train: Any, test: Any) -> bool:
+def check_samples(args: Namespace, run_dir: Path, data: str, train: Any, test: Any) -> str:
+    """Compare the samples with those of the run that is resumed or evaluated; return a warning.
+
+    It is empty if all is well. Samples without keys are compared by their number: `data` is what
+    run.json tells about them. Raises UserError if a run to resume had others, or if a test sample
+    was trained on, unless --other-data allows it.
+    """
+    if args.evaluate:
+        run_dir = args.evaluate.resolve().parent.parent
+    if compare_keys(args, run_dir / "checkpoints", train, test):
+        return ""
+    try:
+        known = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["data"]
+    except (OSError, ValueError, KeyError, TypeError):  # not a run, or one without a start
+        return ""
+    before = str(known).partition("samples: ")[2]
+    now = data.partition("samples: ")[2]
+    if before == now or args.other_data:
+        return ""
+    text = f"the samples are {now}, and were {before} when the run was started"
+    if args.resume:
+        raise UserError(f"{text}; --other-data continues all the same")
+    return f"{text}; some that are tested may have been trained on"
+
+
+def compare_keys(args: Namespace, folder: Path, train: Any, test: Any) -> bool:
     """Compare the samples with those that the checkpoints in a folder were trained on.
 
     Returns whether both are known. Raises UserError if a test sample was trained on, or if other

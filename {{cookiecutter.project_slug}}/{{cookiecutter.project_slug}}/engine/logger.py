@@ -115,11 +115,16 @@ class Logger:
         if isinstance(train_loader, Loader):
             self.samples_per_step = train_loader.samples / train_loader.batches_per_pass
         self.facts = self.find_facts(state, train_loader, *loaders)
+        datasets = train_loader.dataset, loaders[-1].dataset
         # {% if cookiecutter.distributed == "none" %}
-        self.check_samples(train_loader, loaders[-1])
+        warning = check_samples(self.args, self.run_dir, self.facts["data"], *datasets)
         # {% else %}
-        self.runtime.processes.run_on_rank0(self.check_samples, train_loader, loaders[-1])
+        warning = self.runtime.processes.run_on_rank0(
+            check_samples, self.args, self.run_dir, self.facts["data"], *datasets
+        )
         # {% endif %}
+        if warning:
+            self.warn(warning)
         for name, fact in self.facts.items():
             self.print(f"{name:<12}{fact}")
         notes = train_loader.info.get("notes", [])
@@ -181,31 +186,6 @@ class Logger:
             share = counts[largest] / sum(counts.values())
             facts["classes"] = f"{len(counts)}, the largest {largest} with {share:.1%} of train"
         return facts
-
-    def check_samples(self, train_loader: Any, test_loader: Any) -> None:
-        """Compare the samples with those of the run that is resumed or evaluated.
-
-        Data without keys are compared by their number. Raises UserError if a run to resume had
-        others, or if a test sample was trained on, unless --other-data allows it.
-        """
-        run_dir = self.run_dir
-        if self.args.evaluate:
-            run_dir = self.args.evaluate.resolve().parent.parent
-        datasets = train_loader.dataset, test_loader.dataset
-        if check_samples(self.args, run_dir / "checkpoints", *datasets):
-            return
-        try:
-            known = json.loads((run_dir / "run.json").read_text(encoding="utf-8"))["data"]
-        except (OSError, ValueError, KeyError, TypeError):  # not a run, or one without a start
-            return
-        before = str(known).partition("samples: ")[2]
-        now = self.facts["data"].partition("samples: ")[2]
-        if before == now or self.args.other_data:
-            return
-        text = f"the samples are {now}, and were {before} when the run was started"
-        if self.args.resume:
-            raise UserError(f"{text}; --other-data continues all the same")
-        self.warn(f"{text}; some that are tested may have been trained on")
 
     def open_records(self, state: Any) -> list[Record]:
         """Drop the records of a resumed run that come after its state; return the others."""
