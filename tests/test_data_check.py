@@ -54,6 +54,27 @@ def test_all_problems_are_listed(alone, tmp_path):
     assert any("val/dog/copy.png is train sample train/dog/3.png, too" in line for line in lines)
 
 
+def test_all_masks_are_read(tmp_path):
+    """A training would read some of them when it starts, and the others when it comes to them."""
+    project = render(
+        {"task": "semantic_segmentation", "distributed": "none", "logger": "none"}, tmp_path
+    )
+    data = tmp_path / "data"
+    for kind in ("images", "masks"):
+        (data / kind).mkdir(parents=True)
+        for number in range(130):
+            Image.new("L", (9, 9), number % 2).save(data / kind / f"{number}.png")
+    (data / "classes.txt").write_text("ground\nobject\ntree\n")
+    Image.new("L", (9, 9), 7).save(data / "masks" / "43.png")
+    options = ["--dataset", "mask_folder", "--data-dir", data, "--image-size", "16"]
+    out, err = run(project, "--check-data", *options, "--workers", "0", code=2)
+    assert err == "error: 1 samples cannot be used: mend them, or take them away\n"
+    problem = next(line for line in out.splitlines() if line.startswith("problem"))
+    assert "43.png, row 0, column 0: label 7 is none of the 3 classes" in problem
+    assert "note        none of 100 masks has the class tree" in out
+    assert ", none of tree" in out
+
+
 def test_a_table_without_categories(tmp_path):
     """One of its tensors has rows and no column."""
     project = render({"task": "tabular", "distributed": "none", "logger": "none"}, tmp_path)

@@ -19,7 +19,19 @@ from .errors import UserError, refuse_unused
 from .identity import hash_names
 from .images import SUFFIXES, read_image
 from .listing import describe_left_out, list_files, list_folder
-from .splits import divide, find_splits, get_split, join_names, split_indices
+# {% if cookiecutter.task in cookiecutter._uses.classes %}
+from .splits import (
+    complete,
+    describe_absent,
+    divide,
+    find_splits,
+    get_split,
+    join_names,
+    split_indices,
+)
+# {% else %}
+from .splits import complete, divide, find_splits, get_split, join_names, split_indices
+# {% endif %}
 
 Images = tuple[Tensor, Tensor]  # bytes (samples, channels, height, width), labels (samples,)
 
@@ -77,10 +89,13 @@ class LabelledFiles:
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         return read_image(self.folder / self.names[index]), int(self.labels[index])
 
-    def select(self, indices: Tensor) -> "LabelledFiles":
-        """Return some of the images."""
-        names = [self.names[index] for index in indices.tolist()]
-        return LabelledFiles(self.folder, names, self.labels[indices])
+    def divide(self, val: float, test: float) -> list["LabelledFiles"]:
+        """Return three parts with the same share of each class; `val` and `test` are shares."""
+        parts = []
+        for indices in divide(hash_names(self.names), val, test, strata=self.labels):
+            names = [self.names[index] for index in indices.tolist()]
+            parts.append(LabelledFiles(self.folder, names, self.labels[indices]))
+        return parts
 
 
 def find_image_splits(
@@ -111,12 +126,14 @@ def find_image_splits(
     splits = {}
     for split, pairs in samples.items():
         splits[split] = number_classes(data_dir, split, pairs, classes)
-    files = complete(splits)
+    files = complete(splits, LabelledFiles.divide)
+    check_sizes(files)
     info: dict[str, Any] = {"classes": classes, "notes": notes + describe_left_out(left_out)}
     # {% if cookiecutter.task in cookiecutter._uses.classes %}
     info["class_counts"] = {}
     for split, part in zip(("train", "val", "test"), files, strict=True):
         info["class_counts"][split] = count_classes(part.labels, classes)
+    info["notes"] += describe_absent(info["class_counts"])
     # {% endif %}
     return files, info
 
@@ -198,23 +215,11 @@ def number_classes(
     return LabelledFiles(data_dir, names, torch.tensor(labels))
 
 
-def complete(splits: dict[str, LabelledFiles]) -> list[LabelledFiles]:
-    """Return the training, validation and test split; those that are missing come from the others.
-
-    Raises UserError if one has fewer than two images.
-    """
-    if "val" not in splits:
-        train = splits["train"]
-        share = 0.0 if "test" in splits else 0.1
-        keys = hash_names(train.names)
-        parts = divide(keys, val=0.1, test=share, strata=train.labels.tolist())
-        train, val, test = (train.select(indices) for indices in parts)
-        splits = {"test": test, **splits, "train": train, "val": val}
-    files = [splits["train"], splits["val"], splits.get("test", splits["val"])]
+def check_sizes(files: list[LabelledFiles]) -> None:
+    """Raise UserError if a split has fewer than two images."""
     for name, part in zip(("train", "val", "test"), files, strict=True):
         if len(part) < 2:
             raise UserError(
                 f"{part.folder}: {len(part)} image(s) are too few for {name}; "
                 "add some, three or more to each class"
             )
-    return files

@@ -1,10 +1,18 @@
 """Splits of a data set: found by their names, or divided in the same way for every --seed."""
 
 import re
+# {% if cookiecutter.task == "tabular" %}
 from collections.abc import Collection, Sequence
+# {% else %}
+from collections.abc import Callable, Collection, Sequence
+# {% endif %}
 from itertools import chain
 from pathlib import Path
+# {% if cookiecutter.task == "tabular" %}
 from typing import Any
+# {% else %}
+from typing import Any, TypeVar
+# {% endif %}
 
 import torch
 from torch import Tensor
@@ -24,6 +32,10 @@ ENDING = re.compile(r"([-_ .]*(\d+|of|images?|imgs?|data|files|texts|set|split))
 SHARD = re.compile(r".+[-_.]\d+([-_]of[-_]\d+)?")  # one of several files
 NO_VAL = "there is no validation split: a tenth of the training split validates"
 NO_TEST = "there is no test split: the validation split is tested, too"
+# {% if cookiecutter.task != "tabular" %}
+
+Part = TypeVar("Part")  # the samples of a split, in whatever form
+# {% endif %}
 
 
 # ------------------------------------------------------------------------ splits by their names
@@ -108,9 +120,41 @@ def join_names(paths: list[Path]) -> str:
     return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
+# {% if cookiecutter.task in cookiecutter._uses.classes + cookiecutter._uses.boxes %}
+def describe_absent(class_counts: dict[str, dict[str, int]]) -> list[str]:
+    """Return notes about classes without a sample in a split: its counts are by split and class."""
+    splits: dict[str, list[str]] = {}  # by the classes that they lack
+    for split, counts in class_counts.items():
+        absent = ", ".join(name for name, count in counts.items() if not count)
+        if absent:
+            splits.setdefault(absent, []).append(split)
+    notes = []
+    for names, where in splits.items():
+        notes.append(f"classes that are not in {' and '.join(where)}: {names}")
+    return notes
+
+
+# {% endif %}
 # ------------------------------------------------------------------------------ division of samples
 
 
+# {% if cookiecutter.task != "tabular" %}
+def complete(
+    splits: dict[str, Part], divide_part: Callable[[Part, float, float], Sequence[Part]]
+) -> list[Part]:
+    """Return the training, validation and test split, of which only the first need be there.
+
+    Without val, `divide_part(train, val, test)` divides train by shares: 9:1, or 8:1:1 if there is
+    no test split either. If test alone is missing, val is tested.
+    """
+    if "val" not in splits:
+        share = 0.0 if "test" in splits else 0.1
+        train, val, test = divide_part(splits["train"], 0.1, share)
+        splits = {"test": test, **splits, "train": train, "val": val}
+    return [splits["train"], splits["val"], splits.get("test", splits["val"])]
+
+
+# {% endif %}
 def divide(
     keys: Tensor, val: float, test: float, strata: Sequence[Any] | Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from .errors import UserError
 from .identity import hash_names
 from .listing import describe_left_out, list_files, list_folder
-from .splits import check_splits, describe_splits, divide, get_split, join_names
+from .splits import check_splits, complete, describe_splits, divide, get_split, join_names
 
 CHUNK = 2**14  # bytes that are read at once
 WHOLE = 10  # files are not cut into splits if there are so many of them
@@ -45,22 +46,16 @@ def find_texts(path: Path) -> tuple[dict[str, list[Piece]], list[str]]:
     `path` is a file, a folder whose files or folders have the names of splits, or one with files at
     any depth. Raises UserError if it holds no text, or if it is not clear what the splits are.
     """
-    if not path.is_dir():
-        return divide_pieces(path.parent, [get_piece(path)], val=0.1, test=0.1), []
-    named, notes = find_named_splits(path)
-    if not named:
-        pieces, left_out = list_pieces([path])
-        check_no_splits(path, pieces)
-        return divide_pieces(path, pieces, val=0.1, test=0.1), describe_left_out(left_out)
+    named, notes = find_named_splits(path) if path.is_dir() else ({}, [])
     found = {}
     left_out = Counter[str]()
-    for name, paths in named.items():
+    for name, paths in (named or {"train": [path]}).items():
         found[name], others = list_pieces(paths)
         left_out += others
-    if "val" not in found:
-        divided = divide_pieces(path, found["train"], val=0.1, test=0)
-        found["train"], found["val"] = divided["train"], divided["val"]
-    splits = {"train": found["train"], "val": found["val"], "test": found.get("test", found["val"])}
+    if path.is_dir() and not named:
+        check_no_splits(path, found["train"])
+    parts = complete(found, partial(divide_pieces, path))
+    splits = dict(zip(("train", "val", "test"), parts, strict=True))
     return splits, [*notes, *describe_left_out(left_out)]
 
 
@@ -154,10 +149,8 @@ def check_no_splits(folder: Path, pieces: list[Piece]) -> None:
 # ------------------------------------------------------------------------------ division of texts
 
 
-def divide_pieces(
-    folder: Path, pieces: list[Piece], val: float, test: float
-) -> dict[str, list[Piece]]:
-    """Return the pieces of "train", "val" and "test": whole files, or by length if under ten.
+def divide_pieces(folder: Path, pieces: list[Piece], val: float, test: float) -> list[list[Piece]]:
+    """Return the pieces of train, val and test: whole files, or by length if under ten.
 
     `val` and `test` are shares. Files are divided by their names, in the same way for every --seed.
     """
@@ -165,12 +158,12 @@ def divide_pieces(
         size = get_size(pieces)
         train, rest = cut_pieces(pieces, size - int(val * size) - int(test * size))
         validation, rest = cut_pieces(rest, int(val * size))
-        return {"train": train, "val": validation, "test": rest}
+        return [train, validation, rest]
     names = [piece.path.relative_to(folder).as_posix() for piece in pieces]
     parts = []
     for indices in divide(hash_names(names), val, test):
         parts.append([pieces[index] for index in indices.tolist()])
-    return dict(zip(("train", "val", "test"), parts, strict=True))
+    return parts
 
 
 def cut_pieces(pieces: list[Piece], size: int) -> tuple[list[Piece], list[Piece]]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from .errors import UserError
 from .identity import hash_names
 from .images import read_image
-from .splits import divide
+from .splits import complete, describe_absent, divide
 
 SHARES = (1.0, 1.0)  # the size of an image whose boxes are shares of it
 FREQUENT = 10  # images of a class from which on it is divided over the splits for itself
@@ -88,7 +88,7 @@ def clip_box(
     return inside
 
 
-def complete(
+def arrange_splits(
     folder: Path, splits: dict[str, list[Sample]], classes: list[str], notes: list[str]
 ) -> tuple[list[list[Sample]], dict[str, Any]]:
     """Return the training, validation and test split, and `info` of them.
@@ -96,15 +96,7 @@ def complete(
     If only train is there, it is split 8:1:1; else a tenth of it validates if val is missing, and
     val is tested if test is missing. Raises UserError if one has no boxes.
     """
-    if "val" not in splits:
-        train = splits["train"]
-        keys = hash_names([sample.name for sample in train])
-        share = 0.0 if "test" in splits else 0.1
-        parts = []
-        for indices in divide(keys, val=0.1, test=share, strata=get_strata(train)):
-            parts.append([train[index] for index in indices.tolist()])
-        splits = {"test": parts[2], **splits, "train": parts[0], "val": parts[1]}
-    chosen = [splits["train"], splits["val"], splits.get("test", splits["val"])]
+    chosen = complete(splits, divide_samples)
     counts = {}
     for split, samples in zip(("train", "val", "test"), chosen, strict=True):
         labels = [sample.labels for sample in samples] or [torch.zeros(0, dtype=torch.int64)]
@@ -112,14 +104,20 @@ def complete(
         if sum(numbers) == 0:
             raise UserError(f"{folder}: the {split} split, {len(samples)} images, has no boxes")
         counts[split] = dict(zip(classes, numbers, strict=True))
-    tested = Counter(counts["val"]) + Counter(counts["test"])
-    absent = [name for name in tested if not counts["train"][name]]
-    if absent:
-        notes = [*notes, f"without a box in training: {', '.join(absent)}"]
+    notes = [*notes, *describe_absent(counts)]
     found = [len(sample.labels) for samples in splits.values() for sample in samples]
     if 0 in found:
-        notes = [*notes, f"without a box: {found.count(0):,} of {len(found):,} images"]
+        notes.append(f"without a box: {found.count(0):,} of {len(found):,} images")
     return chosen, {"classes": classes, "notes": notes, "class_counts": counts}
+
+
+def divide_samples(samples: list[Sample], val: float, test: float) -> list[list[Sample]]:
+    """Return three parts with the same share of each class; `val` and `test` are shares."""
+    keys = hash_names(sample.name for sample in samples)
+    parts = []
+    for indices in divide(keys, val, test, strata=get_strata(samples)):
+        parts.append([samples[index] for index in indices.tolist()])
+    return parts
 
 
 def get_strata(samples: list[Sample]) -> list[str]:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from .boxes import Sample, clip_box, complete, make_sample
+from .boxes import Sample, arrange_splits, clip_box, make_sample
 from .errors import UserError
 from .images import find_size
 from .listing import describe_left_out, list_folder
-from .splits import find_splits, join_names
+from .splits import find_splits, join_names, split_indices
 
 Entry = dict[str, Any]
 
@@ -136,6 +136,26 @@ class CocoFile:
         return samples
 
 
+def load_coco(data_dir: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
+    """Return the splits of COCO 2017 itself, and `info` of them.
+
+    Its 5,000 validation images test, as those for its test have no public boxes; as many of the
+    training images validate.
+    """
+    folder = data_dir / "annotations"
+    first = CocoFile(folder / "instances_train2017.json", data_dir, [data_dir / "train2017"])
+    second = CocoFile(folder / "instances_val2017.json", data_dir, [data_dir / "val2017"])
+    known = first.get_samples(first.classes, first.path)
+    train, val, _ = split_indices(len(known), val=len(second.images) / len(known), test=0.0)
+    splits = {
+        "train": [known[index] for index in train.tolist()],
+        "val": [known[index] for index in val.tolist()],
+        "test": second.get_samples(first.classes, first.path),
+    }
+    notes = describe_left_out(first.left_out + second.left_out)
+    return arrange_splits(data_dir, splits, first.classes, notes)
+
+
 def find_coco_splits(home: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
     """Return the training, validation and test split in a folder, and `info` of them.
 
@@ -157,7 +177,7 @@ def find_coco_splits(home: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
         classes = classes or file.classes
         splits[split] = file.get_samples(classes, first)
         left_out += file.left_out
-    return complete(home, splits, classes, notes + describe_left_out(left_out))
+    return arrange_splits(home, splits, classes, notes + describe_left_out(left_out))
 
 
 def find_files(home: Path) -> tuple[dict[str, Path], list[str]]:

@@ -19,11 +19,10 @@ from torchvision.transforms import v2
 from torchvision.tv_tensors import BoundingBoxes
 
 from .engine.boxes import Sample
-from .engine.coco import CocoFile, find_coco_splits
+from .engine.coco import find_coco_splits, load_coco
 from .engine.errors import refuse_unused
 from .engine.loader import InMemory
 from .engine.shapes import CLASSES, draw_shapes
-from .engine.splits import split_indices
 from .engine.voc import find_voc_splits, load_voc
 from .engine.yolo import find_yolo_splits
 
@@ -114,32 +113,16 @@ def from_files(args: Namespace, splits: list[list[Sample]], info: dict[str, Any]
 
 
 def voc(args: Namespace) -> Splits:
-    """Return Pascal VOC, 20 classes (Everingham et al. 2010).
-
-    VOC2007's val images validate, its test images test; VOC2007's train and VOC2012's trainval
-    images are to train.
-    """
-    load = partial(load_voc, args.data_dir, VOC_CLASSES)
-    train = [*load("2012", "trainval"), *load("2007", "train")]
-    splits = [train, load("2007", "val"), load("2007", "test")]
-    return from_files(args, splits, {"classes": VOC_CLASSES})
+    """Return Pascal VOC 2007 and 2012, 20 classes (Everingham et al. 2010)."""
+    return from_files(args, *load_voc(args.data_dir, VOC_CLASSES))
 
 
 def coco(args: Namespace) -> Splits:
     """Return COCO 2017, 80 classes (Lin et al. 2014, https://arxiv.org/abs/1405.0312).
 
-    It is unpacked to `train2017` and so on. Its 5,000 validation images test, as those for its test
-    have no public boxes; 5,000 of the training images validate.
+    It is unpacked to `annotations`, `train2017` and `val2017` in --data-dir.
     """
-    files = []
-    for part in ("train2017", "val2017"):
-        path = args.data_dir / "annotations" / f"instances_{part}.json"
-        files.append(CocoFile(path, args.data_dir, [args.data_dir / part]))
-    classes = files[0].classes
-    known, test = (file.get_samples(classes, path) for file in files)
-    train, val, _ = split_indices(len(known), val=5000 / len(known), test=0.0)
-    splits = [[known[index] for index in part.tolist()] for part in (train, val)]
-    return from_files(args, [*splits, test], {"classes": classes})
+    return from_files(args, *load_coco(args.data_dir))
 
 
 def own_files(

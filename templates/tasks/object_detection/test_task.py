@@ -16,6 +16,7 @@ from {{ cookiecutter.project_slug }}.engine.boxes import make_sample
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
 from {{ cookiecutter.project_slug }}.engine.report import new_figure
 from {{ cookiecutter.project_slug }}.engine.runtime import start
+from {{ cookiecutter.project_slug }}.engine.voc import SIDES
 from {{ cookiecutter.project_slug }}.engine.yolo import parse_names
 from {{ cookiecutter.project_slug }}.models import MODELS, center_detections, center_losses
 from {{ cookiecutter.project_slug }}.plots import draw_detections
@@ -231,7 +232,9 @@ def test_a_class_that_only_other_splits_have_is_said(tmp_path: Path) -> None:
         args = make_yolo(tmp_path, f"{name}/images", f"{name}/labels")
         for path in (tmp_path / name / "labels").iterdir():
             path.write_text(f"{label} 0.5 0.5 0.5 0.5\n", encoding="utf-8")
-    assert "without a box in training: dog" in DATASETS["yolo"](args)[0].info["notes"]
+    notes = DATASETS["yolo"](args)[0].info["notes"]
+    assert "classes that are not in train: dog" in notes
+    assert "classes that are not in val and test: cat" in notes
 
 
 def test_a_split_without_boxes_is_refused(tmp_path: Path) -> None:
@@ -410,6 +413,72 @@ def test_voc_files_are_read(tmp_path: Path) -> None:
     (lists / "val.txt").write_text("12\n30\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"val\.txt, row 2: there is no image '30'"):
         DATASETS["voc_xml"](args)
+
+
+@pytest.mark.parametrize(
+    ("corner", "expected"),
+    [
+        ((1, 1, 60, 40), [15, 0, 45, 20]),  # pixels that count from 1
+        ((0, 5, 60, 30), [16, 1, 45, 20]),  # borders
+        ((0, 5, 50, 30), [16, 1, 45, 20]),
+        ((3, 0, 59, 30), [16, 1, 46, 21]),  # pixels that count from 0
+    ],
+)
+def test_voc_files_may_count_from_0(
+    tmp_path: Path, corner: tuple[int, ...], expected: list[int]
+) -> None:
+    box = "".join(f"<{side}>{number}</{side}>" for side, number in zip(SIDES, corner, strict=True))
+    further = f"<object><name>cat</name><bndbox>{box}</bndbox></object></annotation>"
+    args = make_voc(
+        tmp_path, lambda i, text: text.replace("</annotation>", further) if i == 0 else text
+    )
+    path = tmp_path / "Annotations" / "0.xml"
+    path.write_text(f"<annotation>{further}", encoding="utf-8")
+    splits = DATASETS["voc_xml"](args)
+    for split in splits:
+        for index, name in enumerate(split.names):
+            number = int(Path(name).stem)
+            if number > 1:
+                assert split[index][1][0].tolist() == expected
+    assert any("count from 0" in note for note in splits[0].info["notes"]) == (corner[0] != 1)
+
+
+def test_coco_counts_the_boxes_that_are_left_out(tmp_path: Path) -> None:
+    for part, count in (("train2017", 12), ("val2017", 3)):
+        args = make_images(tmp_path / part)
+        content = json.loads((args.data_dir / "annotations.json").read_text(encoding="utf-8"))
+        content["images"] = content["images"][:count]
+        content["annotations"] = [
+            {"image_id": 100 + i, "category_id": 9, "bbox": [0, 0, 9, 9], "iscrowd": i == 2}
+            for i in range(count)
+        ]
+        path = tmp_path / "annotations" / f"instances_{part}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content), encoding="utf-8")
+        for image in (args.data_dir / "images").iterdir():
+            image.rename(args.data_dir / image.name)
+    splits = DATASETS["coco"](parse_arguments(["--data-dir", str(tmp_path)]))
+    assert [len(split) for split in splits] == [9, 3, 3]
+    assert splits[2].names == [f"val2017/{i}.png" for i in range(3)]
+    assert "left out: 2 x box of a crowd" in splits[0].info["notes"]
+
+
+def test_pascal_voc_counts_the_boxes_that_are_left_out(tmp_path: Path) -> None:
+    difficult = "<difficult>1</difficult>"
+    for year, parts in (("2007", ("train", "val", "test")), ("2012", ("trainval",))):
+        args = make_voc(
+            tmp_path / "VOCdevkit" / f"VOC{year}",
+            lambda i, text: text.replace("<difficult>0</difficult>", difficult) if i == 5 else text,
+        )
+        lists = args.data_dir / "ImageSets" / "Main"
+        lists.mkdir(parents=True)
+        for part in parts:
+            (lists / f"{part}.txt").write_text("4\n5\n6\n", encoding="utf-8")
+    splits = DATASETS["voc"](parse_arguments(["--data-dir", str(tmp_path)]))
+    assert [len(split) for split in splits] == [6, 3, 3]
+    assert "left out: 4 x difficult box" in splits[0].info["notes"]
+    assert splits[0].info["class_counts"]["train"]["cat"] == 4
+    assert splits[0][0][1][0].tolist() != [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from .boxes import SHARES, Sample, clip_box, complete, make_sample
+from .boxes import SHARES, Sample, arrange_splits, clip_box, make_sample
 from .errors import UserError
 from .images import SUFFIXES
 from .listing import describe_left_out, list_files, list_folder
@@ -28,7 +28,7 @@ def find_yolo_splits(home: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
     splits = {}
     for split, (images, labels) in pairs.items():
         splits[split] = find_samples(home, images, labels, classes, left_out)
-    return complete(home, splits, classes, notes + describe_left_out(left_out))
+    return arrange_splits(home, splits, classes, notes + describe_left_out(left_out))
 
 
 def find_names(home: Path) -> list[str]:

@@ -1,22 +1,48 @@
-"""Folders of own images and masks."""
+"""Images with masks: torchvision's data sets, and folders of own files."""
 
+import random
+from argparse import Namespace
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
+from torch.utils.data import Subset
 
-from .errors import UserError
+from .errors import UserError, refuse_unused
 from .identity import hash_names
 from .images import SUFFIXES, find_size, read_image
 from .listing import describe_left_out, list_files
 from .masks import IGNORED, MaskReader, read_classes
 from .paired_folders import find_paired_folders, group_by_stem
-from .splits import divide
+from .splits import complete, divide, split_indices
 
 MASK_SUFFIXES = SUFFIXES - {".pbm", ".pgm", ".pnm", ".ppm"}  # their values are scaled when read
+CHECKED = 100  # masks that are read before a training, --check-data reads all
 ENDINGS = ("", "_mask", "-mask", "_label", "_labels", "_gt", "_seg")  # of a mask's name
+
+
+def load_torchvision(
+    args: Namespace, known: Callable[..., Any], unknown: Callable[..., Any]
+) -> list[Any]:
+    """Return the splits of a data set of torchvision: pairs of an image and its mask.
+
+    `unknown` is to test, and a tenth of `known` validates. Raises UserError if they are not in
+    --data-dir and cannot be downloaded.
+    """
+    refuse_unused(args, "ignore_index")
+    try:
+        pairs = known(args.data_dir)
+        test = unknown(args.data_dir)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"--dataset {args.dataset} is not in {args.data_dir} and cannot be downloaded: {error}"
+        ) from None
+    train, val, _ = split_indices(len(pairs), val=0.1, test=0.0)
+    return [Subset(pairs, train.tolist()), Subset(pairs, val.tolist()), test]
 
 
 @dataclass
@@ -37,11 +63,14 @@ class MaskFiles:
         check_size(self.masks[index], mask.size, image.size)
         return image, mask
 
-    def select(self, indices: list[int]) -> "MaskFiles":
-        """Return some of the pairs."""
-        names = [self.names[index] for index in indices]
-        masks = [self.masks[index] for index in indices]
-        return MaskFiles(self.folder, names, masks, self.reader)
+    def divide(self, val: float, test: float) -> list["MaskFiles"]:
+        """Return three parts; `val` and `test` are shares."""
+        parts = []
+        for indices in divide(hash_names(self.names), val, test):
+            names = [self.names[index] for index in indices.tolist()]
+            masks = [self.masks[index] for index in indices.tolist()]
+            parts.append(MaskFiles(self.folder, names, masks, self.reader))
+        return parts
 
     def find_labels(self, index: int) -> set[int]:
         """Return the labels in a mask. Raises UserError if it is wrong, or not of its image."""
@@ -66,8 +95,7 @@ def find_mask_splits(folder: Path, ignored: int) -> tuple[list[MaskFiles], list[
 
     The splits are train/images and train/masks, or images/train and masks/train, and so on, or
     `folder` itself, with images/ and masks/, is split 8:1:1. A tenth of train validates, and val is
-    tested, if these are missing. All masks are read, to find what is wrong before the training.
-    Raises UserError, which names the file.
+    tested, if these are missing. Raises UserError, which names the file.
     """
     reader = read_classes(folder / "classes.txt", ignored)
     folders, notes = find_paired_folders(folder, ("masks", "labels"))
@@ -77,26 +105,28 @@ def find_mask_splits(folder: Path, ignored: int) -> tuple[list[MaskFiles], list[
         splits[split] = find_pairs(folder, images, masks, reader, left_out)
     notes += describe_left_out(left_out)
     notes += check_masks(folder, splits, reader)
-    if "val" not in splits:
-        train = splits["train"]
-        share = 0.0 if "test" in splits else 0.1
-        parts = divide(hash_names(train.names), val=0.1, test=share)
-        train, val, test = (train.select(indices.tolist()) for indices in parts)
-        splits = {"test": test, **splits, "train": train, "val": val}
-    chosen = [splits["train"], splits["val"], splits.get("test", splits["val"])]
-    return chosen, reader.classes, notes
+    return complete(splits, MaskFiles.divide), reader.classes, notes
 
 
 def check_masks(folder: Path, splits: dict[str, MaskFiles], reader: MaskReader) -> list[str]:
-    """Read all masks, and return notes about ignored pixels, and classes that no mask has.
+    """Read some masks, and return notes about ignored pixels, and classes that none of them has.
 
-    Raises UserError if a mask is wrong, or if there is nothing but the first class in all of them.
+    These are so many that a start does not take longer with more files; if they have nothing but
+    the first class, more are read, until one has another. Raises UserError if one is wrong, or if
+    there is nothing but the first class in all masks.
     """
+    masks = []
+    for split in splits.values():
+        masks += [(split, index) for index in range(len(split))]
+    random.Random(0).shuffle(masks)
     found: Counter[int] = Counter()  # masks by label
+    read = 0
     with ThreadPoolExecutor() as pool:
-        for files in splits.values():
-            for labels in pool.map(files.find_labels, range(len(files))):
+        while read < len(masks) and set(found) <= {0, IGNORED}:
+            files, indices = zip(*masks[read : read + CHECKED], strict=True)
+            for labels in pool.map(MaskFiles.find_labels, files, indices):
                 found.update(labels)
+                read += 1
     if set(found) <= {0, IGNORED}:
         hint = ""
         if found[IGNORED]:
@@ -105,11 +135,10 @@ def check_masks(folder: Path, splits: dict[str, MaskFiles], reader: MaskReader) 
         raise UserError(f"{folder}: no mask holds a class but {reader.classes[0]!r}{hint}")
     notes = []
     if found[IGNORED]:
-        masks = sum(map(len, splits.values()))
-        notes.append(f"{found[IGNORED]:,} of {masks:,} masks have pixels that are ignored")
+        notes.append(f"{found[IGNORED]:,} of {read:,} masks have pixels that are ignored")
     missing = [name for label, name in enumerate(reader.classes) if label not in found]
     if missing:
-        notes.append(f"no mask has the class {', '.join(missing[:10])}")
+        notes.append(f"none of {read:,} masks has the class {', '.join(missing[:10])}")
     return notes
 
 

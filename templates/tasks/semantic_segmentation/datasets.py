@@ -1,7 +1,7 @@
 """The training, validation and test splits: images and the class of each pixel."""
 
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from operator import methodcaller
 from typing import Any
@@ -10,18 +10,17 @@ import torch
 import torchvision
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights
 from torchvision.transforms import v2
 
-from .engine.annotations import find_mask_splits
-from .engine.errors import UserError, refuse_unused
+from .engine.annotations import find_mask_splits, load_torchvision
+from .engine.errors import refuse_unused
 from .engine.images import IMAGENET
 from .engine.loader import InMemory
-from .engine.masks import IGNORED
+from .engine.masks import IGNORED, pad_to_square
 from .engine.shapes import CLASSES, draw_shapes
-from .engine.splits import split_indices
 
 Splits = tuple[Any, Any, Any]  # train, val, test; `info` of each describes the images
 
@@ -71,13 +70,14 @@ class ImageFiles(Dataset):
         self.pairs = pairs
         if hasattr(pairs, "names"):
             self.names = pairs.names
-        self.size = size
         self.info = info
-        fit = [v2.Resize(None, max_size=size), self.pad]
+        color = (255 * info["mean"]).flatten().tolist()
+        pad = partial(pad_to_square, size=size, color=color)
+        fit = [v2.Resize(None, max_size=size), pad]
         if augmented:  # like that of DeepLabV3 (Chen et al. 2017, https://arxiv.org/abs/1706.05587)
             fit = [
                 v2.ScaleJitter((size, size), (0.5, 2.0)),
-                self.pad,
+                pad,
                 v2.RandomCrop(size),
                 v2.RandomHorizontalFlip(),
                 v2.ColorJitter(0.3, 0.3, 0.3),
@@ -95,51 +95,19 @@ class ImageFiles(Dataset):
         labels = v2.functional.pil_to_tensor(mask)[0]  # (height, width)
         return self.transform(v2.functional.to_image(image), tv_tensors.Mask(labels))
 
-    def pad(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Pad to a square at the right and at the bottom: in the mean color, and ignored."""
-        height, width = mask.shape
-        border = [0, 0, max(self.size - width, 0), max(self.size - height, 0)]
-        color = (255 * self.info["mean"]).flatten().tolist()
-        return (
-            v2.functional.pad(image, border, color),
-            v2.functional.pad(mask, border, IGNORED),
-        )
 
-
-def from_pairs(args: Namespace, splits: Any, classes: list[str], notes: list[str]) -> Splits:
+def from_pairs(
+    args: Namespace, splits: list[Any], classes: list[str], notes: Sequence[str] = ()
+) -> Splits:
     """Return the splits of pairs of PIL images and masks."""
     train, val, test = splits
-    info = {**IMAGENET, "classes": classes, "notes": notes}
+    info = {**IMAGENET, "classes": classes, "notes": list(notes)}
     size = args.image_size
     return (
         ImageFiles(train, size, info, augmented=args.augment),
         ImageFiles(val, size, info),
         ImageFiles(test, size, info),
     )
-
-
-def from_torchvision(
-    args: Namespace,
-    known: Callable[..., Any],
-    unknown: Callable[..., Any],
-    classes: list[str],
-) -> Splits:
-    """Return the splits of a data set of torchvision; a tenth of its `known` part validates.
-
-    Raises UserError if it is not in --data-dir and cannot be downloaded.
-    """
-    refuse_unused(args, "ignore_index")
-    try:
-        pairs = known(args.data_dir)
-        test = unknown(args.data_dir)
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"--dataset {args.dataset} is not in {args.data_dir} and cannot be downloaded: {error}"
-        ) from None
-    train_indices, val_indices, _ = split_indices(len(pairs), val=0.1, test=0.0)
-    train = Subset(pairs, train_indices.tolist())
-    val = Subset(pairs, val_indices.tolist())
-    return from_pairs(args, (train, val, test), classes, notes=[])
 
 
 def oxford_pet(args: Namespace) -> Splits:
@@ -151,19 +119,18 @@ def oxford_pet(args: Namespace) -> Splits:
         target_transform=methodcaller("point", labels),
         download=True,
     )
-    known = partial(pets, split="trainval")
-    unknown = partial(pets, split="test")
-    return from_torchvision(args, known, unknown, classes=["background", "pet"])
+    splits = load_torchvision(args, partial(pets, split="trainval"), partial(pets, split="test"))
+    return from_pairs(args, splits, ["background", "pet"])
 
 
 def voc(args: Namespace) -> Splits:
     """Return Pascal VOC 2012 (Everingham et al. 2010); its validation images are the test split."""
     present = (args.data_dir / "VOCdevkit" / "VOC2012" / "SegmentationClass").is_dir()
     scenes = partial(torchvision.datasets.VOCSegmentation, year="2012", download=not present)
-    known = partial(scenes, image_set="train")
-    unknown = partial(scenes, image_set="val")
+    known, unknown = partial(scenes, image_set="train"), partial(scenes, image_set="val")
     categories = DeepLabV3_ResNet50_Weights.DEFAULT.meta["categories"]
-    return from_torchvision(args, known, unknown, classes=["background", *categories[1:]])
+    splits = load_torchvision(args, known, unknown)
+    return from_pairs(args, splits, ["background", *categories[1:]])
 
 
 def mask_folder(args: Namespace) -> Splits:

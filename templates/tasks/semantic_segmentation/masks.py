@@ -1,4 +1,4 @@
-"""Masks: the class of each pixel of an image, as an index or as a color."""
+"""Masks: the class of each pixel of an image, as an index or as a color in files."""
 
 import re
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy
 from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.transforms import v2
 
 from .errors import UserError
 from .images import open_image
@@ -89,6 +91,15 @@ def find_step(file: Image.Image) -> int:
         raw_mode = arguments if isinstance(arguments, str) else arguments[0]
         return STEPS.get(str(raw_mode)[:3], 1)
     return 1
+
+
+def pad_to_square(
+    image: Tensor, mask: Tensor, size: int, color: list[float]
+) -> tuple[Tensor, Tensor]:
+    """Pad an image and its mask at the right and at the bottom: in a color, and ignored."""
+    height, width = mask.shape
+    border = [0, 0, max(size - width, 0), max(size - height, 0)]
+    return v2.functional.pad(image, border, color), v2.functional.pad(mask, border, IGNORED)
 
 
 def read_classes(path: Path, ignored: int) -> MaskReader:

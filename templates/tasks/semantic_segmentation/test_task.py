@@ -215,7 +215,23 @@ def test_another_label_may_be_ignored(tmp_path: Path) -> None:
     values = {int(label) for split in splits for _, mask in split for label in mask.unique()}
     assert values == {0, 2, IGNORED}
     assert "10 of 10 masks have pixels that are ignored" in splits[0].info["notes"]
-    assert "no mask has the class fire" in splits[0].info["notes"]
+    assert "none of 10 masks has the class fire" in splits[0].info["notes"]
+
+
+def test_a_start_reads_few_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    args = make_files(tmp_path)
+    seen: list[str] = []
+    read = MaskReader.read
+    monkeypatch.setattr(MaskReader, "read", lambda *args: seen.append(args[1].name) or read(*args))
+    monkeypatch.setattr("{{ cookiecutter.project_slug }}.engine.annotations.CHECKED", 3)
+    DATASETS["mask_folder"](args)
+    assert len(seen) == 3
+    first = list(seen)
+    for path in (tmp_path / "masks").iterdir():
+        if path.name in first:  # of background alone: more are read
+            Image.open(path).point([0] * 256).save(path)
+    DATASETS["mask_folder"](args)
+    assert len(seen) == 9 and sorted(seen[3:6]) == sorted(first)
 
 
 @pytest.mark.parametrize("text", ["sea 0 0 255\nfire 255 0 0", "0 0 255 sea\n255,0,0,fire"])

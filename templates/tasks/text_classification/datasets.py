@@ -18,6 +18,7 @@ from .engine.docstrings import TOPICS, read_docstrings
 from .engine.errors import refuse_unused
 from .engine.identity import hash_names
 from .engine.loader import InMemory
+from .engine.splits import describe_absent
 from .engine.texts import Row, arrange_splits, read_folders, read_tables
 from .engine.tokenizer import decode, get_tokenizer, learn_subwords, load_tokenizer
 
@@ -63,6 +64,7 @@ def in_memory(
         info["class_counts"][name] = count_classes(labels, classes)
         datasets.append(InMemory(tokens, labels, info=info))
         datasets[-1].keys = hash_names(texts)
+    info["notes"] += describe_absent(info["class_counts"])
     train, val, test = datasets
     if args.augment:
         train.augment = augment

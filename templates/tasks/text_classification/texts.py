@@ -17,7 +17,7 @@ from torch import Tensor
 from .errors import UserError
 from .identity import hash_names
 from .listing import describe_left_out, list_files, list_folder
-from .splits import divide, find_splits, join_names
+from .splits import complete, divide, find_splits, join_names
 from .tables import find_encoding, find_tables, open_table, open_text
 
 if TYPE_CHECKING:  # slow to import
@@ -217,21 +217,16 @@ def arrange_splits(found: Found, notes: list[str]) -> tuple[list[list[Row]], lis
     group is in one split instead. Raises UserError if there is too little to divide.
     """
     if "all" in found:
-        train, val, test = divide_texts(found["all"], val=0.1, test=0.1)
-    elif "val" in found:
-        train, val = found["train"], found["val"]
-        test = found.get("test", val)
-    else:
-        train, val, _ = divide_texts(found["train"], val=0.1, test=0.0)
-        test = found["test"]
+        found = {"train": found["all"]}
+    train, val, test = complete(found, divide_texts)
     classes = sort_classes(train.labels + val.labels + test.labels)
     others = {"validation": val} if test is val else {"validation": val, "test": test}
-    notes = [*notes, *compare_splits(train, others, classes)]
+    notes = [*notes, *describe_copies(train, others)]
     rows = [list(zip(part.texts, part.labels, strict=True)) for part in (train, val, test)]
     return rows, classes, notes
 
 
-def divide_texts(texts: Texts, val: float, test: float) -> tuple[Texts, Texts, Texts]:
+def divide_texts(texts: Texts, val: float, test: float) -> list[Texts]:
     """Divide texts into train, val and test; `val` and `test` are shares."""
     keys = hash_names(texts.groups or texts.texts)
     strata = None if texts.groups else texts.labels
@@ -241,7 +236,7 @@ def divide_texts(texts: Texts, val: float, test: float) -> tuple[Texts, Texts, T
         raise UserError(
             f"{len(keys.unique()):,} different {kind} are too few to divide into splits"
         )
-    return texts.take(train), texts.take(validation), texts.take(rest)
+    return [texts.take(train), texts.take(validation), texts.take(rest)]
 
 
 def sort_classes(labels: list[str]) -> list[str]:
@@ -252,15 +247,10 @@ def sort_classes(labels: list[str]) -> list[str]:
     return classes
 
 
-def compare_splits(train: Texts, others: dict[str, Texts], classes: list[str]) -> list[str]:
-    """Return notes about what splits have in common and should not, and about what they lack."""
+def describe_copies(train: Texts, others: dict[str, Texts]) -> list[str]:
+    """Return notes about what other splits have in common with train, and should not."""
     notes = []
     train_keys, train_groups = hash_names(train.texts), set(train.groups)
-    for name, part in {"training": train, **others}.items():
-        missing = sorted(set(classes) - set(part.labels))
-        if missing:
-            names = textwrap.shorten(", ".join(missing), 100)
-            notes.append(f"the {name} split has no text of {len(missing):,} classes: {names}")
     for name, part in others.items():
         both = int(torch.isin(hash_names(part.texts), train_keys).sum())
         if both:

@@ -197,6 +197,9 @@ def describe_shares(labels: Counter[int], info: dict[str, Any]) -> str:
     shares = [f"{name} {counts[name] / total:.1%}" for name in largest[:MOST_LINES]]
     if len(largest) > MOST_LINES:
         shares.append(f"... {len(largest):,} classes")
+    absent = [name for name in classes if name not in counts]
+    if shares and absent:
+        shares.append(f"none of {', '.join(absent[:MOST_LINES])}")
     return f": {', '.join(shares)}" if shares else ""
 
 
