@@ -109,7 +109,8 @@ def survey(
                 words |= set(cells[are_missing(cells)].str.strip()) - {""}
             part = drop_unlabelled(part, request.target)
             start, end = end, end + len(part)
-            hashes = hash_pandas_object(part[names], index=False, categorize=False)
+            cells = part[sorted(names)]  # keys do not depend on the order of the columns
+            hashes = hash_pandas_object(cells, index=False, categorize=False)
             keys[start:end] = torch.from_numpy(hashes.to_numpy(numpy.int64, copy=True))
             if request.group is not None:
                 group = as_texts(part[request.group])

@@ -29,7 +29,8 @@ from .columns import (
     survey,
 )
 from .errors import UserError
-from .splits import divide, split_indices
+from .leaks import tells
+from .splits import describe_absent, divide, split_indices
 from .tables import Table, find_tables, open_table
 
 if TYPE_CHECKING:  # slow to import
@@ -234,9 +235,10 @@ class Encoder:
         for number, name in enumerate(("training", "validation", "test")):
             if number in self.splits and len(self.splits[number].keys) < 2:
                 raise UserError(f"too few rows for the {name} split: each needs two")
+        leaks = self.describe_leaks()
         info: dict[str, Any] = {"target": self.target.name}
         info |= self.scale_numbers() | self.sort_categories() | self.scale_target()
-        info["notes"] = notes + self.describe_copies() + self.describe_unknown()
+        info["notes"] = notes + leaks + self.describe_copies() + self.describe_unknown()
         train, val = self.splits[0], self.splits.get(1) or self.splits[2]
         test = self.splits.get(2, val)
         splits = {"train": train, "val": val, "test": test}
@@ -244,7 +246,26 @@ class Encoder:
             info["class_counts"] = {}
             for name, rows in splits.items():
                 info["class_counts"][name] = count_classes(rows.targets, self.target.classes)
+            info["notes"] += describe_absent(info["class_counts"])
         return Encoded(train, val, test, info)
+
+    def describe_leaks(self) -> list[str]:
+        """Return a note about columns that alone tell the target, if there are any."""
+        train = self.splits[0]
+        names = []
+        for column, name in enumerate(self.columns.readings):
+            if tells(train.numbers[:, column], train.targets):
+                names.append(name)
+        for column, name in enumerate(self.levels):
+            if tells(train.categories[:, column], train.targets):
+                names.append(name)
+        if not names:
+            return []
+        remedy = ",".join(f"{name}=drop" for name in names)
+        return [
+            f"alone tells {self.target.name}: {', '.join(names)}; results are too good if that is "
+            f"not known beforehand: --columns {remedy}"
+        ]
 
     def describe_copies(self) -> list[str]:
         """Return notes about rows that are in the training split, and in another one."""

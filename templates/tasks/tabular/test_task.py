@@ -398,6 +398,56 @@ def test_copies_of_rows_that_are_trained_on_are_counted(tmp_path: Path) -> None:
     assert "54 rows of the test split are in the training split, too" in train.info["notes"]
 
 
+def test_the_order_of_the_columns_moves_no_row(tmp_path: Path) -> None:
+    rows = [(f"{size}", f"{age}", f"{price}") for size, age, price in houses()]
+    orders = (["size", "age", "price"], ["price", "size", "age"])
+    keys = []
+    for order in orders:
+        lines = [",".join(order)]
+        for row in rows:
+            cells = dict(zip(("size", "age", "price"), row, strict=True))
+            lines.append(",".join(cells[name] for name in order))
+        keys.append([split.keys for split in read(tmp_path, lines, "--target", "price")])
+    for one, other in zip(*keys, strict=True):
+        assert torch.equal(one, other)
+
+
+COLUMNS = {  # of titles of 200 rows, and whether they tell that a row is odd or its number
+    "text": (lambda row: ("even", "odd")[row % 2], True, False),
+    "gap": (lambda row: ("even", "")[row % 2], True, False),
+    "flag": (lambda row: f"{7 - row % 2}", True, False),
+    "finer": (lambda row: f"{'abcdefgh'[row % 8]}", True, False),
+    "name": (lambda row: f"{'even' if row % 2 else 'odd'} {row // 4}", False, False),
+    "mixed": (lambda row: "odd" if row % 40 == 0 else ("even", "odd")[row % 2], False, False),
+    "constant": (lambda row: "1" if row else "2", False, False),
+    "unit": (lambda row: f"{32 + 1.8 * row:.1f}" if row % 9 else "", False, True),
+    "falling": (lambda row: f"{-row / 7:.3f}", False, True),
+    "near": (lambda row: f"{row + row % 5}", False, False),
+    "curved": (lambda row: f"{(row + 200) ** 2}", False, False),
+}
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_column_that_alone_tells_the_target_is_named(tmp_path: Path, column: str) -> None:
+    make, tells_class, tells_number = COLUMNS[column]
+    for target, kind, is_told in (
+        (lambda row: f"{row % 2}", "class", tells_class),
+        (lambda row: f"{row}", "number", tells_number),
+    ):
+        lines = [f"{column},other,y"]
+        lines += [f"{make(row)},{row * 37 % 11},{target(row)}" for row in range(200)]
+        train, _, _ = read(tmp_path, lines, "--target", "y", "--target-kind", kind)
+        notes = [note for note in train.info["notes"] if note.startswith("alone tells y")]
+        expected = f"alone tells y: {column}; results are too good if that is not known beforehand:"
+        assert notes == ([f"{expected} --columns {column}=drop"] if is_told else [])
+
+
+@pytest.mark.parametrize("name", ["diabetes", "breast_cancer"])
+def test_honest_data_have_no_such_column(name: str) -> None:
+    train, _, _ = DATASETS[name](parse_arguments(["--dataset", name]))
+    assert "alone" not in " ".join(train.info["notes"])
+
+
 def test_unknown_categories_are_counted(tmp_path: Path) -> None:
     lines = ["colour,price", *(f"{'red' if n % 2 else 'blue'},{n}" for n in range(20))]
     (tmp_path / "test.csv").write_text("colour,price\ngreen,1\nred,2\n,3\n", encoding="utf-8")

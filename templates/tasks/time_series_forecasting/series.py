@@ -105,7 +105,7 @@ def read_series(args: Namespace) -> TimeSeries:
         known=columns.known,
         names=names,
         lengths=numpy.bincount(numbers).tolist() if names else [length],
-        keys=hash_rows(times, numbers, names, values),
+        keys=hash_rows(times, numbers, names, values, channels),
         notes=notes + sorted_notes + describe_steps(times, rows, numbers),
     )
 
@@ -275,15 +275,21 @@ def describe_missing(channels: list[str], values: Tensor, rows: numpy.ndarray) -
     return [f"missing values: {'; '.join(parts)}"] if parts else []
 
 
-def hash_rows(times: Times, numbers: numpy.ndarray, names: list[str], values: Tensor) -> Tensor:
-    """Return a key of each row, int64 (rows,), from its series, time and values."""
+def hash_rows(
+    times: Times, numbers: numpy.ndarray, names: list[str], values: Tensor, channels: list[str]
+) -> Tensor:
+    """Return a key of each row, int64 (rows,): of its series, time and values.
+
+    It does not depend on the order of the channels.
+    """
+    order = sorted(range(len(channels)), key=channels.__getitem__)
     keys = torch.from_numpy(times.values).view(torch.int64) * MULTIPLIER
     if names:
         keys += hash_names(names)[torch.from_numpy(numbers).long()]
     for part, some_values in zip(keys.split(ROWS_AT_ONCE), values.split(ROWS_AT_ONCE), strict=True):
-        for column in some_values.view(torch.int64).unbind(dim=1):
+        for channel in order:
             part ^= part >> 29
-            part += column
+            part += some_values.view(torch.int64)[:, channel]
             part *= MULTIPLIER
     return keys
 

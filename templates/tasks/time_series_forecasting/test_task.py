@@ -187,6 +187,13 @@ def test_windows_with_missing_values_are_left_out(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.cat(batches).sum(), samples.sum())
 
 
+def test_the_order_of_the_channels_changes_no_key(tmp_path: Path) -> None:
+    args = make_file(tmp_path, ROWS)
+    keys = DATASETS["csv"](args)[0].keys
+    args.target_column = ["wave", "up"]
+    assert torch.equal(DATASETS["csv"](args)[0].keys, keys)
+
+
 def test_several_series_have_their_own_borders(tmp_path: Path) -> None:
     rows = []
     for day in DAYS:  # in turns
