@@ -186,6 +186,7 @@ def test_labels_are_those_of_the_training_classes(tmp_path: Path) -> None:
     _, val, _ = read(tmp_path)
     assert val.info["classes"] == ["axolotl", composed, "red"]
     assert [val[index][1] for index in range(6)] == [1, 1, 1, 2, 2, 2]
+    assert "classes that are not in val and test: axolotl" in val.info["notes"]
     make_images(tmp_path / "val", ("zebra",), 3)
     check_refused(tmp_path, "zebra", "val split", "20.png")
 
