@@ -6,7 +6,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable
+# {% if cookiecutter.task == "tabular" %}
 from datetime import datetime, timedelta, timezone
+# {% endif %}
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -70,7 +72,9 @@ TIMES = {
     "date with the year last": re.compile(rf"{YEAR_LAST}(,?[T ]{CLOCK}{OFFSET})?", re.ASCII),
     "time": re.compile(CLOCK, re.ASCII),
 }
+# {% if cookiecutter.task == "tabular" %}
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+# {% endif %}
 
 # What people write for a number: "<0.1", "(5)", "1/2".
 NOTATION = re.compile(r"[<>~≈=±(]+\s*[+-]?\d[\d.,]*\s*[%)]*|\d+ ?/ ?\d+")
@@ -120,16 +124,6 @@ class Reading(NamedTuple):
 def is_missing(cell: str) -> bool:
     """Return whether a cell is empty, or holds a word for that."""
     return cell.strip().lower() in MISSING
-
-
-def are_missing(cells: Series) -> Any:
-    """Return whether each cell is missing: bool array (cells,)."""
-    import pandas
-
-    if cells.dtype.kind in "iuf":
-        return cells.isna().to_numpy()
-    codes, different = pandas.factorize(cells.to_numpy(dtype=object))
-    return numpy.array([is_missing(cell) for cell in different], dtype=bool)[codes]
 
 
 def simplify(cell: str) -> str:
@@ -430,10 +424,12 @@ def to_number(cell: str, reading: Reading) -> float:
     cell = simplify(cell)
     if form.kind == "infinite":
         return float(cell)
+    # {% if cookiecutter.task == "tabular" %}
     if form.kind in TIMES and form.kind == reading.form.kind:
         match = TIMES[form.kind].fullmatch(cell)
         assert match is not None
         return hours(match) if form.kind == "time" else days(match, reading.form.shape == "day")
+    # {% endif %}
     if form.kind in ("number", "code") and form[2:] == reading.form[2:]:
         allowed = WITH_POINT if reading.decimal == "." else WITH_COMMA
         match = WRITTEN.fullmatch(cell)
@@ -443,6 +439,7 @@ def to_number(cell: str, reading: Reading) -> float:
             value = float(digits.replace(",", "."))
             return -value if "-" in (match["sign"], match["sign2"]) else value
     raise ValueError(cell)
+# {% if cookiecutter.task == "tabular" %}
 
 
 def hours(match: re.Match[str]) -> float:
@@ -477,3 +474,4 @@ def days(match: re.Match[str], day_first: bool) -> float:
         offset = int(zone[1:3]) + int(zone[3:5]) / 60
         value -= (-offset if zone[0] == "-" else offset) / 24
     return value
+# {% endif %}

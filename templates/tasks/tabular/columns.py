@@ -12,15 +12,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from .cells import (
-    Profile,
-    Reading,
-    ambiguous,
-    are_missing,
-    find_reading,
-    is_missing,
-    to_numbers,
-)
+from .cells import Profile, Reading, ambiguous, find_reading, is_missing, to_numbers
 from .errors import UserError
 from .tables import Table
 
@@ -136,6 +128,16 @@ def number_texts(texts: Any, numbers: dict[str, int]) -> Tensor:
     codes, different = pandas.factorize(texts)
     known = [numbers.setdefault(text, len(numbers)) for text in different]
     return torch.tensor(known, dtype=torch.int32)[torch.from_numpy(codes)]
+
+
+def are_missing(cells: Series) -> Any:
+    """Return whether each cell is missing: bool array (cells,)."""
+    import pandas
+
+    if cells.dtype.kind in "iuf":
+        return cells.isna().to_numpy()
+    codes, different = pandas.factorize(cells.to_numpy(dtype=object))
+    return numpy.array([is_missing(cell) for cell in different], dtype=bool)[codes]
 
 
 def drop_unlabelled(part: DataFrame, target: str) -> DataFrame:
