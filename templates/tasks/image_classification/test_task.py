@@ -154,6 +154,12 @@ def test_own_images_are_split_and_read(tmp_path: Path) -> None:
     assert before <= after
 
 
+def test_a_start_opens_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_images(tmp_path)
+    monkeypatch.setattr(Image, "open", None)
+    assert sum(map(len, read(tmp_path))) == 20
+
+
 @pytest.mark.parametrize("names", [("train", "valid", "test"), ("Train", "dev_set", "testing")])
 def test_splits_have_names_of_many_kinds(tmp_path: Path, names: tuple[str, str, str]) -> None:
     for name, number in zip(names, (6, 5, 4), strict=True):

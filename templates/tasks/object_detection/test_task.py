@@ -250,11 +250,27 @@ def keep_first_boxes(content: dict[str, Any]) -> None:
     del content["annotations"][4:]
 
 
-def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
-    def add_size(content: dict[str, Any]) -> None:
-        for entry in content["images"]:
-            entry.update(width=60, height=40)
+def add_size(content: dict[str, Any]) -> None:
+    for entry in content["images"]:
+        entry.update(width=60, height=40)
 
+
+@pytest.mark.parametrize("name", ["coco_json", "yolo", "voc_xml"])
+def test_a_start_opens_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    if name == "coco_json":
+        args = make_images(tmp_path, add_size)
+    else:
+        args = make_yolo(tmp_path) if name == "yolo" else make_voc(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "open", None)
+        splits = DATASETS[name](args)
+    assert sum(map(len, splits)) == 20
+    for split in splits:
+        for index in range(len(split)):
+            split[index]
+
+
+def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
     args = make_images(tmp_path, add_size)
     for size, message in (((120, 80), "120 x 80 pixels, and 60 x 40"), ((40, 60), "EXIF")):
         for path in (tmp_path / "images").iterdir():

@@ -145,7 +145,7 @@ def encode(tables: dict[str, list[Table]], request: Request, notes: list[str]) -
     encoder = Encoder(columns, target)
     for split, split_tables in tables.items():
         places = assign(split, surveys[split], target, set(tables))
-        encoder.add(split_tables, surveys[split], places)
+        encoder.add(split_tables, surveys.pop(split), places)  # which frees its memory
     notes += columns.notes + target.notes
     return encoder.finish(notes)
 
