@@ -350,7 +350,10 @@ def test_torch_comes_from_one_index(product, hardware):
         if project.answers["hardware"] != hardware:
             continue
         settings = tomllib.loads(project.files["pyproject.toml"])
-        names = {re.match(r"[\w-]+", name)[0] for name in settings["project"]["dependencies"]}
+        requirements = settings["project"]["dependencies"]
+        names = {re.match(r"[\w-]+", name)[0] for name in requirements}
+        limits = [name for name in requirements if "<" in name]
+        assert limits == (["torch>=2.10,<2.15"] if hardware == "cuda12" else [])
         packages = "torch torchvision" if "torchvision" in names else "torch"
         commands = re.findall(r"pip install [^`\n]*", project.files["README.md"])
         sources = settings["tool"]["uv"].get("sources", {})
