@@ -36,6 +36,7 @@ ALLOWED = {
     "utils.py": "number of DataLoader worker processes",  # the help of --workers
     "run_dir.py": "is in use by another process",  # the lock's message
     "distributed.py": "WORLD_SIZE|trains in one process|has started several|the refusal of launch",
+    "gpus.py": "subprocess",  # which starts nvidia-smi
     "docstrings.py": "multiprocessing .* subprocess",  # names of modules of Python
 }
 

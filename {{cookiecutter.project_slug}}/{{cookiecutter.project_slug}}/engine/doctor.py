@@ -33,6 +33,7 @@ from .environment import first_line, required_packages, usable_cores
 from .environment import PROJECT, first_line, required_packages, usable_cores
 # {% endif %}
 from .errors import UserError
+from .gpus import explain_unused_gpu
 from .runtime import find_precision
 
 Finding = tuple[str, bool]  # what was found, and whether all is well
@@ -68,7 +69,10 @@ def examine() -> Iterator[tuple[str, Finding]]:
         yield str(device), attempt(describe, device)
         for precision in ("fp32", "bf16", "fp16"):
             yield f"{device}, {precision}", attempt(train_one_step, device, precision)
-    if len(devices) == 1:
+    reason = explain_unused_gpu()
+    if reason:
+        yield "NVIDIA GPU", (reason, False)
+    elif len(devices) == 1:
         yield "cuda", (attempt(torch.cuda.init)[0], True)  # says why there is none
     # {% if cookiecutter.distributed != "none" %}
     yield "gloo, torchrun", attempt(launch, "gloo", 2)

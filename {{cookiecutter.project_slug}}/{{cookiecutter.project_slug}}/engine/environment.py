@@ -123,9 +123,14 @@ def pytorch_packages() -> list[str]:
     return [name for name in ("torch", "torchvision") if name in ("torch", *required_packages())]
 
 
+def pytorch_index() -> str:
+    """Return the address of the index that PyTorch comes from; empty if that is PyPI."""
+    return read_setting(r'^url = "(\S+)"$')
+
+
 def install_command() -> str:
     """Return what to type to install the dependencies; PyTorch may come from its own index."""
-    index = read_setting(r'^url = "(\S+)"$')
+    index = pytorch_index()
     if not index:
         return "pip install -e ."
     return f"pip install {' '.join(pytorch_packages())} --index-url {index} && pip install -e ."
@@ -133,7 +138,7 @@ def install_command() -> str:
 
 def repair_command() -> str:
     """Return what to type to install PyTorch's packages again, in versions that fit."""
-    index = read_setting(r'^url = "(\S+)"$')
+    index = pytorch_index()
     command = f"pip install --force-reinstall {' '.join(pytorch_packages())}"
     return f"{command} --index-url {index}" if index else command
 

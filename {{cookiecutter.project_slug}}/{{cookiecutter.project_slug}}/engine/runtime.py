@@ -18,9 +18,11 @@ from torch import Tensor
 from .distributed import check_launcher
 # {% endif %}
 from .errors import Stopped, UserError
+from .gpus import explain_unused_gpu
 # {% if cookiecutter.distributed != "none" %}
 from .processes import Processes
 # {% endif %}
+from .terminal import say
 
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")  # not every system has all of them
 
@@ -37,9 +39,12 @@ class Runtime:
         # {% if cookiecutter.distributed == "none" %}
         check_launcher()
         self.device = find_device(args.device)
+        warn_of_unused_gpu(args.device)
         # {% else %}
         self.processes = Processes(args)
         self.device = find_device(args.device, self.processes.local_rank)
+        if self.processes.rank == 0:
+            warn_of_unused_gpu(args.device)
         # {% endif %}
         self.precision = find_precision(args.precision, self.device)
         self.received = 0  # the first stop signal
@@ -145,10 +150,10 @@ def find_device(name: str, local_rank: int) -> torch.device:
     if name == "auto":
         name = next(kind for kind in available if available[kind])
     if not available[name]:
-        raise UserError(
-            f"--device {name}: this machine, or this build of torch, has none; "
-            "use --device auto or cpu"
-        )
+        reason = "this machine, or this build of torch, has none; use --device auto or cpu"
+        if name == "cuda":
+            reason = explain_unused_gpu() or reason
+        raise UserError(f"--device {name}: {reason}")
     # {% if cookiecutter.distributed != "none" %}
     if name == "cuda":
         gpus = torch.cuda.device_count()
@@ -157,6 +162,13 @@ def find_device(name: str, local_rank: int) -> torch.device:
         return torch.device(f"cuda:{local_rank}")
     # {% endif %}
     return torch.device(name)
+
+
+def warn_of_unused_gpu(name: str) -> None:
+    """Warn of an NVIDIA GPU that cannot be used, unless --device is the CPU."""
+    reason = "" if name == "cpu" else explain_unused_gpu()
+    if reason:
+        say(f"warning: {reason}", sys.stderr)
 
 
 def find_precision(name: str, device: torch.device) -> str:

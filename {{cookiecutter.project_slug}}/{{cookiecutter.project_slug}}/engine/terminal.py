@@ -27,6 +27,8 @@ REMEDIES = {
     # {% endif %}
     "Expected more than 1 value": "Batch norm needs more samples: try a larger --batch-size",
     "InvalidCxxCompiler": "--compile needs a C++ compiler: install one, or leave --compile out",
+    "no kernel image is available": "See python main.py --doctor",
+    "too old to be supported by the triton": "Leave --compile out",
     "Cannot find a working triton": "--compile needs Triton: install it, or leave --compile out",
 }
 # {% if cookiecutter.distributed != "none" %}
