@@ -8,16 +8,10 @@ from torch import Tensor, nn
 
 from .datasets import get_transform
 from .engine.images import SUFFIXES, read_image
+from .engine.input_files import FileInputs, find_files
 from .engine.labelled_images import compose
-from .engine.prediction import (
-    MOST_LINES,
-    FileInputs,
-    Table,
-    as_cells,
-    describe_metrics,
-    find_files,
-    find_output,
-)
+from .engine.prediction import describe_metrics, find_output
+from .engine.result_table import MOST_LINES, Table, as_cells
 from .engine.runtime import Runtime
 from .utils import get_metrics
 
