@@ -395,27 +395,39 @@ def to_numbers(path: Path, name: str, cells: Series, reading: Reading) -> Any:
 
     Raises UserError with the row of a cell of another form.
     """
+    numbers, is_wrong = read_numbers(cells, reading)
+    for index in is_wrong.nonzero()[0][:1].tolist():
+        raise UserError(
+            f"{path}, row {cells.index[index]}: {name} is {cells.iloc[index]!r}, not a "
+            f"{reading.form.kind} like those of the training split"
+        )
+    return numbers
+
+
+def read_numbers(cells: Series, reading: Reading) -> tuple[Any, Any]:
+    """Return the numbers in some cells, and which are of another form: arrays (cells,).
+
+    The numbers are float64, NaN where one is missing or of another form.
+    """
     import pandas
 
+    none = numpy.zeros(len(cells), dtype=bool)
     if cells.dtype.kind in "iuf":
-        return cells.to_numpy(dtype=float, copy=True)
+        return cells.to_numpy(dtype=float, copy=True), none
     values = cells.to_numpy(dtype=object)
     text = "\n".join(values) + "\n"
     if reading == Reading(Form("number")) and PLAIN.fullmatch(text):
-        return numpy.where(values == "", "nan", values).astype(float)
+        return numpy.where(values == "", "nan", values).astype(float), none
     codes, different = pandas.factorize(values)
     numbers = numpy.full(len(different), math.nan)
+    is_wrong = numpy.zeros(len(different), dtype=bool)
     for code, cell in enumerate(different):
         if not is_missing(cell):
             try:
                 numbers[code] = to_number(cell, reading)
             except ValueError:
-                row = cells.index[int((codes == code).argmax())]
-                raise UserError(
-                    f"{path}, row {row}: {name} is {cell!r}, not a {reading.form.kind} like those "
-                    "of the training split"
-                ) from None
-    return numbers[codes]
+                is_wrong[code] = True
+    return numbers[codes], is_wrong[codes]
 
 
 def to_number(cell: str, reading: Reading) -> float:

@@ -1,10 +1,8 @@
 """Lists of the files in a folder, without those that other programs leave there."""
 
-# {% if cookiecutter.task in cookiecutter._uses.images + cookiecutter._uses.texts %}
 import os
 from collections import Counter
 from collections.abc import Collection
-# {% endif %}
 from pathlib import Path
 
 from .errors import UserError
@@ -25,14 +23,13 @@ def list_folder(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if not is_foreign(path.name))
     except OSError as error:
         raise UserError(f"cannot read {error.filename or folder}: {error.strerror}") from None
-# {% if cookiecutter.task in cookiecutter._uses.images + cookiecutter._uses.texts %}
 
 
 def list_files(folder: Path, suffixes: Collection[str] = ()) -> tuple[list[Path], Counter[str]]:
     """Return the files below a folder, sorted, and how many were left out by their kind.
 
-    Links to folders are followed. With `suffixes`, in lower case, files with another one are left
-    out. Raises UserError if a folder cannot be read.
+    Links to folders are followed. With `suffixes`, in lower case, of one part or two (.csv.gz),
+    files with another one are left out. Raises UserError if a folder cannot be read.
     """
 
     def give_up(error: OSError) -> None:
@@ -50,10 +47,11 @@ def list_files(folder: Path, suffixes: Collection[str] = ()) -> tuple[list[Path]
         left_out["hidden folder"] += sum(map(is_foreign, folders))
         folders[:] = [name for name in folders if not is_foreign(name)]
         for name in names:
-            suffix = os.path.splitext(name)[1].lower()
+            rest, suffix = os.path.splitext(name.lower())
+            long_suffix = os.path.splitext(rest)[1] + suffix
             if is_foreign(name):
                 left_out["hidden file"] += 1
-            elif suffixes and suffix not in suffixes:
+            elif suffixes and suffix not in suffixes and long_suffix not in suffixes:
                 left_out[f"{suffix} file" if suffix else "file without a suffix"] += 1
             else:
                 files.append(Path(parent, name))
@@ -64,4 +62,3 @@ def describe_left_out(left_out: Counter[str]) -> list[str]:
     """Return a note about the files that `list_files` left out, if there are any."""
     kinds = [f"{count:,} x {kind}" for kind, count in sorted(left_out.items())]
     return [f"left out: {', '.join(kinds)}"] if kinds else []
-# {% endif %}

@@ -28,7 +28,7 @@ from .datasets import DATASETS, IGNORED
 from .datasets import DATASETS
 # {% endif %}
 from .engine.batch import batch_size, split
-from .engine.checkpoint import Checkpoint, read_checkpoint
+from .engine.checkpoint import Checkpoint, check_constructor, explain_mismatch, read_checkpoint
 # {% if cookiecutter.task in cookiecutter._uses.classes %}
 from .engine.classes import get_class_weights
 # {% endif %}
@@ -272,8 +272,10 @@ def load_model(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     """Return the model of a checkpoint, on the CPU, and the `info` of its training data."""
     saved = read_checkpoint(Path(path))
     config = saved["model_config"]
+    check_constructor(path, MODELS, config)
     model = MODELS[config["name"]](**config["arguments"])
-    set_weights(model, saved)
+    with explain_mismatch(path):
+        set_weights(model, saved)
     return model.eval(), config["info"]
 
 

@@ -11,7 +11,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from .cells import Form, Profile, Reading, expect_commas, to_numbers
+from .cells import Form, Profile, Reading, expect_commas, read_numbers, to_numbers
 from .classes import count_classes
 from .columns import (
     Columns,
@@ -34,7 +34,7 @@ from .splits import describe_absent, divide, split_indices
 from .tables import Table, find_tables, open_table
 
 if TYPE_CHECKING:  # slow to import
-    from pandas import DataFrame
+    from pandas import DataFrame, Series
 
 OUTLIER = 5  # standard deviations at which numbers are cut off
 OTHERS = {1: "validation", 2: "test"}  # splits beside the training split, which is number 0
@@ -357,8 +357,7 @@ def encode_rows(frame: DataFrame, info: dict[str, Any]) -> tuple[Tensor, Tensor]
     frame = as_cells(frame)
     numbers = torch.zeros(len(frame), len(info["numbers"]) + len(info["marked"]))
     for column, (name, (mean, deviation)) in enumerate(info["numbers"].items()):
-        *form, decimal = info["readings"][name]
-        reading = Reading(Form(*form), decimal)
+        reading = unflatten(info["readings"][name])
         values = torch.from_numpy(to_numbers(Path("rows"), name, frame[name], reading))
         if name in info["marked"]:
             mark = len(info["numbers"]) + info["marked"].index(name)
@@ -367,10 +366,24 @@ def encode_rows(frame: DataFrame, info: dict[str, Any]) -> tuple[Tensor, Tensor]
         numbers[:, column] = ((values - mean) / deviation).clamp(-OUTLIER, OUTLIER)
     categories = torch.zeros(len(frame), len(info["categories"]), dtype=torch.int32)
     for column, (name, known) in enumerate(info["categories"].items()):
-        places = {text: number for number, text in enumerate(known, start=1)}
-        texts = [places.get(text, 0) for text in as_texts(frame[name])]
-        categories[:, column] = torch.tensor(texts)
+        places: dict[Any, int] = {text: number for number, text in enumerate([None, *known])}
+        found = number_texts(as_texts(frame[name]), places)
+        categories[:, column] = found.where(found <= len(known), 0)
     return numbers, categories
+
+
+def encode_targets(cells: Series, info: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """Return the targets of new rows as in `encode`, and which of them are known: (rows,) both.
+
+    One that is missing, of another form, or a class that the training does not have is unknown.
+    """
+    if "classes" in info:
+        classes = {label: number for number, label in enumerate(info["classes"])}
+        labels = number_texts(as_texts(cells), classes).long()
+        return labels, labels < len(info["classes"])
+    values, _ = read_numbers(cells, unflatten(info["target_reading"]))
+    targets = (torch.from_numpy(values) - info["mean"]) / info["deviation"]
+    return targets.float(), targets.isfinite()
 
 
 def get_moments(values: Tensor, offset: float, unit: float) -> tuple[float, float, float]:
@@ -395,3 +408,9 @@ def get_moments(values: Tensor, offset: float, unit: float) -> tuple[float, floa
 def flatten(reading: Reading) -> list[str]:
     """Return a reading as plain values, for `info`."""
     return [*reading.form, reading.decimal]
+
+
+def unflatten(values: list[str]) -> Reading:
+    """Return the reading that `flatten` has made plain values of."""
+    *form, decimal = values
+    return Reading(Form(*form), decimal)

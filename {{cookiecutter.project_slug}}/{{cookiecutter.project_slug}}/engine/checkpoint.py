@@ -6,7 +6,8 @@ import shutil
 import zipfile
 import zlib
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from inspect import signature
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -264,8 +265,24 @@ def refresh_lr(state: Any) -> None:
         scheduler._last_lr = rates
 
 
+def check_constructor(
+    path: Path | str, models: dict[str, Callable[..., nn.Module]], config: dict[str, Any]
+) -> None:
+    """Raise UserError if a checkpoint's model is none of `models`, or takes other arguments."""
+    name, arguments = config["name"], config["arguments"]
+    if name not in models:
+        raise UserError(
+            f"{path} is of a model that this project does not have: {name!r}, not "
+            f"{', '.join(models)}"
+        )
+    try:
+        signature(models[name]).bind(**arguments)
+    except TypeError as error:
+        raise UserError(f"{path} is of another model than {name!r} here: {error}") from None
+
+
 @contextlib.contextmanager
-def explain_mismatch(path: Path) -> Iterator[None]:
+def explain_mismatch(path: Path | str) -> Iterator[None]:
     """Turn an error of a checkpoint that does not fit this run into a UserError."""
     try:
         yield
