@@ -51,6 +51,7 @@ def in_memory(
     """
     info: dict[str, Any] = {"classes": classes, "padding": PADDING, "length": args.max_length}
     info |= get_vocabulary(args, [text for text, _ in splits[0]])
+    info |= {"text_column": args.text_column, "label_column": args.label_column}
     info |= {"notes": list(notes), "class_counts": {}}
     numbers = {name: number for number, name in enumerate(classes)}
     datasets = []

@@ -196,14 +196,24 @@ def read_class(folder: Path, found: Texts) -> Counter[str]:
     """Add the text files of a class to `found`, and return what was left out by its kind."""
     files, left_out = list_files(folder, TEXT_SUFFIXES)
     for path in files:
-        with open_text(path, find_encoding(path)) as file:
-            text = file.read().strip()
+        text = read_text(path)
         if text:
             found.texts.append(text)
-            found.labels.append(unicodedata.normalize("NFC", folder.name))  # unlike macOS
+            found.labels.append(compose(folder.name))
         else:
             left_out["empty file"] += 1
     return left_out
+
+
+def read_text(path: Path) -> str:
+    """Return the text in a file. Raises UserError if it cannot be read or decoded."""
+    with open_text(path, find_encoding(path)) as file:
+        return file.read().strip()
+
+
+def compose(name: str) -> str:
+    """Return the name of a folder with whole letters, which macOS divides: é, not e and ´."""
+    return unicodedata.normalize("NFC", name)
 
 
 # -------------------------------------------------------------------------------------- splits
