@@ -4,28 +4,31 @@ from typing import Any
 
 from torch import Tensor, nn
 
-CARD = "image-classification"  # the Hugging Face Hub's name of the task
-
 
 class Exported(nn.Module):
     """Images in, logits out."""
 
     inputs = ("images",)  # float32 (batch, channels, size, size), normalized
     outputs = ("logits",)  # float32 (batch, classes)
+    dynamic = (0,)  # dimensions of any size
+    card = "image-classification"  # the task's name on the Hugging Face Hub
 
     def __init__(self, model: nn.Module, info: dict[str, Any]):
         super().__init__()
         self.model = model
 
-    def forward(self, images: Tensor) -> tuple[Tensor]:
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         return (self.model(images),)
 
     def get_arguments(self, batch: Any) -> tuple[Tensor, ...]:
-        """Return the inputs of a batch of predict.py."""
+        """Return the inputs in a batch of predict.py."""
         return (batch,)
 
+    def get_program(self) -> tuple[str, str, str]:
+        """Return imports, statements that make the inputs, and those that use the outputs."""
+        return IMPORTS, PREPARE, RESULT
 
-# Makes the inputs from a file, and says what the outputs mean; info.json is `info`.
+
 IMPORTS = "from PIL import Image, ImageOps\n"
 PREPARE = """\
 image = ImageOps.exif_transpose(Image.open("image.png"))
@@ -39,6 +42,4 @@ pixels = pixels.reshape(size, size, info["channels"]).transpose(2, 0, 1)
 images = (pixels - numpy.float32(info["mean"])) / numpy.float32(info["std"])
 images = images[numpy.newaxis]
 """
-RESULT = """\
-print(info["classes"][logits.argmax()])
-"""
+RESULT = 'print(info["classes"][logits.argmax()])\n'

@@ -23,8 +23,7 @@ from .engine.tables import SUFFIXES as TABLE_SUFFIXES
 from .engine.tables import Table as InputTable
 from .engine.tables import open_table
 from .engine.terminal import say
-from .engine.texts import SUFFIXES as TEXT_SUFFIXES
-from .engine.texts import as_texts, compose, read_text
+from .engine.texts import TEXT_SUFFIXES, as_texts, compose, read_text
 from .utils import get_metrics
 
 TABLES = {suffix for suffix in TABLE_SUFFIXES if not suffix.startswith(".txt")}
