@@ -57,6 +57,7 @@ def in_memory(args: Namespace, texts: list[str]) -> Splits:
     """Return the windows of three texts: train, val and test."""
     tokenizer = get_tokenizer(args, partial(learn_subwords, texts[:1], VOCABULARY_SIZE))
     info = {"vocabulary": tokenizer.vocabulary, "tokenizer": tokenizer.saved}
+    info["window"] = args.context
     splits = []
     for name, text in zip(("train", "val", "test"), texts, strict=True):
         tokens = tokenizer.encode(text)
@@ -97,7 +98,8 @@ def text(args: Namespace) -> Splits:
     """Return own text in files, of any size: their tokens lie in a file that is mapped."""
     texts, notes = find_texts(args.data_dir)
     tokenizer = get_file_tokenizer(args, texts["train"], VOCABULARY_SIZE)
-    info = {"vocabulary": tokenizer.vocabulary, "tokenizer": tokenizer.saved, "notes": notes}
+    info = {"vocabulary": tokenizer.vocabulary, "tokenizer": tokenizer.saved}
+    info |= {"window": args.context, "notes": notes}
     splits = []
     for name, pieces in texts.items():
         tokens = map_tokens(args, pieces, tokenizer)

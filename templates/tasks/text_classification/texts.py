@@ -212,7 +212,7 @@ def read_text(path: Path) -> str:
 
 
 def compose(name: str) -> str:
-    """Return the name of a folder with whole letters, which macOS divides: é, not e and ´."""
+    """Return the name of a folder with whole letters: macOS divides those with accents."""
     return unicodedata.normalize("NFC", name)
 
 
