@@ -18,7 +18,7 @@ from .engine.options import number
 from .engine.prediction import describe_metrics, open_text
 from .engine.runtime import Runtime
 from .engine.terminal import say, silence
-from .engine.texts import decode, get_piece, read_chunks
+from .engine.texts import decode_utf8, get_piece, read_chunks
 from .engine.tokenizer import load_tokenizer
 from .utils import get_metrics
 
@@ -122,7 +122,7 @@ def read_text(name: Path | str) -> Iterator[str]:
     Raises UserError if it cannot be read, is empty, or is no UTF-8.
     """
     if name == STANDARD_INPUT:
-        yield decode(sys.stdin.buffer.read(), Path("standard input"), 0).removeprefix("\ufeff")
+        yield decode_utf8(sys.stdin.buffer.read(), Path("standard input"), 0).removeprefix("\ufeff")
     else:
         yield from read_chunks([get_piece(Path(name))])
 
