@@ -11,7 +11,7 @@ from .engine.images import SUFFIXES, read_image
 from .engine.input_files import FileInputs, find_files
 from .engine.labelled_images import compose
 from .engine.prediction import describe_metrics, find_output
-from .engine.result_table import MOST_LINES, Table, as_cells
+from .engine.result_table import FEW_INPUTS, ResultTable, as_cells
 from .engine.runtime import Runtime
 from .utils import get_metrics
 
@@ -48,7 +48,7 @@ def predict(args: Namespace, runtime: Runtime, model: nn.Module, images: Tensor)
     return logits.float().softmax(dim=1)
 
 
-class Output(Table):
+class Output(ResultTable):
     """A table with a row for each image; if there are labels, metrics as well."""
 
     def __init__(self, args: Namespace, runtime: Runtime, inputs: Inputs):
@@ -60,7 +60,7 @@ class Output(Table):
             columns.append("label")
             self.metrics = get_metrics(args, runtime, inputs.info)
         columns += [f"p_{name}" for name in self.classes]
-        printed = 3 if len(inputs) <= MOST_LINES else 0
+        printed = 3 if len(inputs) <= FEW_INPUTS else 0
         super().__init__(find_output(args, "predictions.csv"), columns, printed)
 
     def add(self, indices: list[int], probabilities: Tensor) -> None:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from .engine.errors import UserError
 from .engine.input_files import find_files
 from .engine.options import number
-from .engine.prediction import describe_metrics, open_text
+from .engine.prediction import describe_metrics, writing_text
 from .engine.runtime import Runtime
 from .engine.terminal import say, silence
 from .engine.texts import decode_utf8, get_piece, read_chunks
@@ -172,7 +172,7 @@ class Output(ExitStack):
         self.tokens = 0
         self.file: TextIO | None = None
         if args.output is not None and not args.score:
-            self.file = self.enter_context(open_text(args.output))
+            self.file = self.enter_context(writing_text(args.output))
 
     def add(self, name: str, result: Any) -> None:
         """Write a text while it is made, or count windows in the metrics."""

@@ -20,7 +20,7 @@ from .engine.cells import read_numbers
 from .engine.encoding import encode_rows, encode_targets, unflatten
 from .engine.errors import UserError
 from .engine.input_files import find_files
-from .engine.prediction import describe_metrics, find_output, open_text
+from .engine.prediction import describe_metrics, find_output, writing_text
 from .engine.runtime import Runtime
 from .engine.tables import SUFFIXES, Table, open_table
 from .engine.terminal import say
@@ -29,7 +29,7 @@ from .utils import get_metrics
 if TYPE_CHECKING:  # slow to import
     from pandas import DataFrame
 
-MOST_LINES = 20  # rows whose predictions are printed, too, and problems
+FEW_ROWS = 20  # rows whose predictions are printed, too, and problems
 
 
 def add_prediction_options(parser: ArgumentParser) -> None:
@@ -87,7 +87,7 @@ class Inputs:
     def report(self, problem: str) -> None:
         """Count what cannot be read, and print the first problems."""
         self.failed += 1
-        if self.failed <= MOST_LINES:
+        if self.failed <= FEW_ROWS:
             say(f"warning: skipped: {problem}", sys.stderr)
 
     def __len__(self) -> int:
@@ -134,7 +134,7 @@ class Inputs:
 
     def report_all(self) -> None:
         """Print how many rows were skipped, if not all were named, and unknown categories."""
-        if self.failed > MOST_LINES:
+        if self.failed > FEW_ROWS:
             say(f"warning: {self.failed:,} rows or tables were skipped in all", sys.stderr)
         counts = []
         for name, count in zip(self.info["categories"], self.unknown.tolist(), strict=True):
@@ -160,11 +160,11 @@ class Output(ExitStack):
         super().__init__()
         self.info = inputs.info
         self.path = find_output(args, "predictions.csv")
-        self.file = self.enter_context(open_text(self.path))
+        self.file = self.enter_context(writing_text(self.path))
         self.rows = 0
         self.metrics = get_metrics(args, runtime, inputs.info)
         self.measured = 0  # rows with a target
-        self.few = len(inputs) <= MOST_LINES
+        self.few = len(inputs) <= FEW_ROWS
         self.name = f"predicted_{self.info['target']}"
         columns = ["file"] if len(inputs.tables) > 1 else []
         own = [self.name]

@@ -17,11 +17,10 @@ from .datasets import PADDING, encode
 from .engine.errors import UserError
 from .engine.input_files import find_files
 from .engine.prediction import describe_metrics, find_output
-from .engine.result_table import MOST_LINES, Table, as_cells
+from .engine.result_table import FEW_INPUTS, ResultTable, as_cells
 from .engine.runtime import Runtime
 from .engine.tables import SUFFIXES as TABLE_SUFFIXES
-from .engine.tables import Table as InputTable
-from .engine.tables import open_table
+from .engine.tables import Table, open_table
 from .engine.terminal import say
 from .engine.texts import TEXT_SUFFIXES, as_texts, compose, read_text
 from .utils import get_metrics
@@ -91,7 +90,7 @@ class Inputs:
                 raise
             self.report(str(error))
 
-    def open(self, path: Path) -> InputTable:
+    def open(self, path: Path) -> Table:
         """Return a table. Raises UserError if it has no column of texts."""
         columns = [self.text_column, self.label_column]
         table = open_table(path, has_header=not all(name.isdecimal() for name in columns))
@@ -105,14 +104,14 @@ class Inputs:
 
     def is_labelled(self, source: Any) -> bool:
         """Return whether the texts of a table or a file have labels."""
-        if isinstance(source, InputTable):
+        if isinstance(source, Table):
             return self.label_column in source.columns
         return isinstance(source, Path) and get_class(source) in self.info["classes"]
 
     def report(self, problem: str) -> None:
         """Count what cannot be used, and print the first problems."""
         self.failed += 1
-        if self.failed <= MOST_LINES:
+        if self.failed <= FEW_INPUTS:
             say(f"warning: skipped: {problem}", sys.stderr)
 
     def __iter__(self) -> Iterator[tuple[list[Text], Tensor]]:
@@ -131,7 +130,7 @@ class Inputs:
                     yield some[start : start + size], batch.to(self.runtime.device)
                     bar.update(len(batch))
                 count += len(some)
-        if self.failed > MOST_LINES:
+        if self.failed > FEW_INPUTS:
             say(f"warning: {self.failed:,} texts or files were skipped in all", sys.stderr)
         if not count:
             raise UserError("none of the inputs holds a text that can be read")
@@ -141,12 +140,12 @@ class Inputs:
         for source in self.sources:
             if source == STANDARD_INPUT:
                 yield from read_lines()
-            elif isinstance(source, InputTable):
+            elif isinstance(source, Table):
                 yield from self.read_table(source)
             else:
                 yield from self.read_file(source)
 
-    def read_table(self, table: InputTable) -> Iterator[Text]:
+    def read_table(self, table: Table) -> Iterator[Text]:
         """Yield the texts of a table."""
         for part in table.parts():
             texts = as_texts(part[self.text_column])
@@ -179,7 +178,7 @@ def get_class(path: Path) -> str:
 
 def count_texts(source: Any) -> int:
     """Return the number of texts in a table or a file."""
-    return source.length if isinstance(source, InputTable) else 1
+    return source.length if isinstance(source, Table) else 1
 
 
 def read_lines() -> Iterator[Text]:
@@ -201,7 +200,7 @@ def predict(args: Namespace, runtime: Runtime, model: nn.Module, tokens: Tensor)
     return logits.float().softmax(dim=1)
 
 
-class Output(Table):
+class Output(ResultTable):
     """A table with a row for each text; if there are labels, metrics as well.
 
     The results of few texts, and those of standard input, are printed.
@@ -213,7 +212,7 @@ class Output(Table):
         self.numbers = {name: number for number, name in enumerate(self.classes)}
         self.metrics = get_metrics(args, runtime, inputs.info)
         self.measured = 0  # texts with a label
-        self.shown = inputs.has_lines or sum(map(count_texts, inputs.sources)) <= MOST_LINES
+        self.shown = inputs.has_lines or sum(map(count_texts, inputs.sources)) <= FEW_INPUTS
         columns = ["file", "row", "class", "probability"]
         if inputs.has_labels:
             columns.append("label")
