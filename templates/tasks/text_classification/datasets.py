@@ -61,7 +61,7 @@ def in_memory(
         tokens = encode(texts, info)
         if name == "train":
             info["length"] = tokens.shape[1]
-        tokens = F.pad(tokens, (0, info["length"] - tokens.shape[1]), value=PADDING)
+        tokens = F.pad(tokens, (0, info["length"] - tokens.shape[1]), value=info["padding"])
         info["class_counts"][name] = count_classes(labels, classes)
         datasets.append(InMemory(tokens, labels, info=info))
         datasets[-1].keys = hash_names(texts)

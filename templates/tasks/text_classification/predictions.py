@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from .datasets import PADDING, encode
+from .datasets import encode
 from .engine.errors import UserError
 from .engine.input_files import find_files
 from .engine.prediction import describe_metrics, find_output
@@ -124,7 +124,7 @@ class Inputs:
             while some := list(islice(texts, chunk)):
                 tokens = encode([text.text for text in some], self.info)  # (texts, length)
                 missing = self.info["length"] - tokens.shape[1]
-                tokens = F.pad(tokens, (0, missing), value=PADDING)
+                tokens = F.pad(tokens, (0, missing), value=self.info["padding"])
                 for start in range(0, len(some), size):
                     batch = tokens[start : start + size]
                     yield some[start : start + size], batch.to(self.runtime.device)
