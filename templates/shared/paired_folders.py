@@ -44,9 +44,14 @@ def find_other(folder: Path, names: Sequence[str]) -> Path:
     raise UserError(f"{folder} has no folder {' or '.join(names)} beside its images")
 
 
-def group_by_stem(folder: Path, paths: list[Path]) -> dict[Path, list[Path]]:
+def group_by_stem(folder: Path, paths: list[Path]) -> dict[str, list[Path]]:
     """Return the files in a folder by their place in it, without suffix."""
-    groups: dict[Path, list[Path]] = {}
+    groups: dict[str, list[Path]] = {}
     for path in paths:
-        groups.setdefault(path.relative_to(folder).with_suffix(""), []).append(path)
+        groups.setdefault(get_stem(folder, path), []).append(path)
     return groups
+
+
+def get_stem(folder: Path, path: Path) -> str:
+    """Return the place of a file in a folder, without suffix."""
+    return path.relative_to(folder).with_suffix("").as_posix()

@@ -1,5 +1,6 @@
 """Splits of a data set: found by their names, or divided in the same way for every --seed."""
 
+import math
 import re
 # {% if cookiecutter.task == "tabular" %}
 from collections.abc import Collection, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 from typing import Any, TypeVar
 # {% endif %}
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -195,25 +197,28 @@ def number_strata(strata: Sequence[Any] | Tensor) -> Tensor:
 
 def cut(indices: Tensor, keys: Tensor, val: float, test: float) -> tuple[Tensor, Tensor, Tensor]:
     """Cut samples in the order of their keys into train, val and test, between unlike keys."""
-    borders = keys.diff().nonzero().flatten() + 1  # where another key begins
+    begins = (keys[1:] != keys[:-1]).numpy()  # whether each sample but the first has a new key
     needed = int(val > 0) + int(test > 0)
-    if len(borders) < needed:
+    if begins.sum() < needed:
         return indices, indices[:0], indices[:0]
     end_val = 0
     if val:
-        possible = borders[: len(borders) + 1 - needed]
-        end_val = nearest(possible, val * len(keys))
+        last = len(begins) - 1 - int(begins[::-1].argmax())
+        end_val = find_border(begins[:last] if test else begins, val * len(keys))
     end_test = end_val
     if test:
-        end_test = nearest(borders[borders > end_val], end_val + test * len(keys))
+        end_test += find_border(begins[end_val:], test * len(keys))
     return indices[end_test:], indices[:end_val], indices[end_val:end_test]
 
 
-def nearest(values: Tensor, wanted: float) -> int:
-    """Return the value that is nearest to the wanted one; the values ascend."""
-    after = min(int(torch.searchsorted(values, wanted)), len(values) - 1)
-    before = max(after - 1, 0)
-    return int(min(values[before], values[after], key=lambda value: abs(value - wanted)))
+def find_border(begins: numpy.ndarray, wanted: float) -> int:
+    """Return the number of samples before the new key that is nearest to `wanted` samples."""
+    start = min(max(math.ceil(wanted) - 1, 0), len(begins))
+    after = start + int(begins[start:].argmax()) + 1 if begins[start:].any() else math.inf
+    if not begins[:start].any():
+        return int(after)
+    before = start - int(begins[:start][::-1].argmax())
+    return int(min(before, after, key=lambda border: abs(border - wanted)))
 # {% if cookiecutter.task in cookiecutter._uses.images or cookiecutter.task == "tabular" %}
 
 

@@ -10,7 +10,7 @@ from .boxes import SHARES, Sample, arrange_splits, clip_box, make_sample
 from .errors import UserError
 from .images import SUFFIXES
 from .listing import describe_left_out, list_files, list_folder
-from .paired_folders import find_paired_folders, group_by_stem
+from .paired_folders import find_paired_folders, get_stem, group_by_stem
 
 NAMES_FILES = {"classes.txt", "obj.names", "classes.names"}  # a name in each line
 
@@ -103,10 +103,10 @@ def find_samples(
         raise UserError(f"{images} holds no images")
     texts, _ = list_files(labels, {".txt"})
     by_stem = group_by_stem(labels, [path for path in texts if path.name not in NAMES_FILES])
-    by_image: dict[Path, Path] = {}
+    by_image: dict[str, Path] = {}
     samples = []
     for path in paths:
-        stem = path.relative_to(images).with_suffix("")
+        stem = get_stem(images, path)
         if stem in by_image:
             raise UserError(
                 f"{path} and {by_image[stem]} have the same name, and so the same labels"

@@ -17,7 +17,7 @@ from .identity import hash_names
 from .images import SUFFIXES, find_size, read_image
 from .listing import describe_left_out, list_files
 from .masks import IGNORED, MaskReader, read_classes
-from .paired_folders import find_paired_folders, group_by_stem
+from .paired_folders import find_paired_folders, get_stem, group_by_stem
 from .splits import complete, divide, split_indices
 
 MASK_SUFFIXES = SUFFIXES - {".pbm", ".pgm", ".pnm", ".ppm"}  # their values are scaled when read
@@ -160,10 +160,10 @@ def find_pairs(
     names = []
     chosen = []
     for path in paths:
-        stem = path.relative_to(images).with_suffix("")
+        stem = get_stem(images, path)
         found = []
         for ending in ENDINGS:
-            found += by_stem.get(stem.with_name(stem.name + ending), [])
+            found += by_stem.get(stem + ending, [])
         if not found:
             raise UserError(f"{masks / stem}.png is missing: {path} has no mask")
         if len(found) > 1:
