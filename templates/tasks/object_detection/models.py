@@ -117,15 +117,22 @@ class CenterNet(nn.Module):
     def forward(
         self, images: Tensor, boxes: Tensor | None = None, labels: Tensor | None = None
     ) -> Output:
-        x = self.features((images - 0.5) / 0.25)  # (batch, channels, rows, columns)
-        heatmap = self.heatmap(x).float() - math.log(99)  # at first one cell in 100 is a center
-        predicted = self.decode(self.distances(x).float())
+        heatmap, predicted = self.find_centers(images)
         losses: Tensors = {}
         if boxes is not None and labels is not None:
             losses = center_losses(heatmap, predicted, boxes, labels)
         if self.training:
             return losses, []
         return losses, center_detections(heatmap, predicted)
+
+    def find_centers(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logits of a center in each cell, and the box around it.
+
+        These are (batch, classes, rows, columns), and x1, y1, x2, y2: (batch, 4, rows, columns).
+        """
+        x = self.features((images - 0.5) / 0.25)  # (batch, channels, rows, columns)
+        heatmap = self.heatmap(x).float() - math.log(99)  # at first one cell in 100 is a center
+        return heatmap, self.decode(self.distances(x).float())
 
     def decode(self, outputs: Tensor) -> Tensor:
         """Return the predicted x1, y1, x2, y2 in pixels, (batch, 4, rows, columns)."""
@@ -173,10 +180,23 @@ def center_losses(heatmap: Tensor, predicted: Tensor, boxes: Tensor, labels: Ten
     return {"class": focal / number, "box": wrong / number}
 
 
-def center_detections(
-    heatmap: Tensor, predicted: Tensor, number: int = 100, least: float = 0.05
-) -> list[Tensors]:
-    """Return the best `number` boxes of each image: of cells that exceed the cells around them."""
+def center_detections(heatmap: Tensor, predicted: Tensor, least: float = 0.05) -> list[Tensors]:
+    """Return the best boxes of each image whose scores exceed `least`."""
+    boxes, scores, labels = best_boxes(heatmap, predicted)
+    detections = []
+    for i, keep in enumerate(scores > least):
+        found = {"boxes": boxes[i, keep], "scores": scores[i, keep], "labels": labels[i, keep]}
+        detections.append(found)
+    return detections
+
+
+def best_boxes(
+    heatmap: Tensor, predicted: Tensor, number: int = 100
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the best `number` boxes of each image: of cells that exceed the cells around them.
+
+    They are (batch, number, 4), their scores and labels (batch, number), the highest score first.
+    """
     scores = heatmap.sigmoid()
     is_peak = scores == F.max_pool2d(scores, 3, stride=1, padding=1)
     peaks = torch.where(is_peak, scores, 0.0).flatten(1)  # (batch, classes * cells)
@@ -184,12 +204,7 @@ def center_detections(
     cells = heatmap[0, 0].numel()
     labels = indices // cells
     cell = (indices % cells)[:, None].expand(-1, 4, -1)
-    boxes = predicted.flatten(2).gather(2, cell).transpose(1, 2)  # (batch, number, 4)
-    detections = []
-    for i, keep in enumerate(scores > least):
-        found = {"boxes": boxes[i, keep], "scores": scores[i, keep], "labels": labels[i, keep]}
-        detections.append(found)
-    return detections
+    return predicted.flatten(2).gather(2, cell).transpose(1, 2), scores, labels
 
 
 def generalized_iou(a: Tensor, b: Tensor) -> Tensor:  # (..., 4), (..., 4)
