@@ -29,7 +29,7 @@ class Object(NamedTuple):
     sides: list[float]  # as they are there
 
 
-class Entry(NamedTuple):
+class Annotation(NamedTuple):
     """An image, and what its XML file says."""
 
     path: Path
@@ -71,7 +71,7 @@ def find_voc_splits(home: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
     return arrange_splits(home, splits, classes, notes + describe_left_out(left_out))
 
 
-def find_shift(entries: Iterable[Entry]) -> tuple[float, float]:
+def find_shift(entries: Iterable[Annotation]) -> tuple[float, float]:
     """Return what to add to xmin and ymin, and to xmax and ymax, to have the borders of boxes.
 
     Pascal VOC counts pixels from 1, and the last one belongs to the box. Numbers below 1 count from
@@ -92,7 +92,7 @@ def find_shift(entries: Iterable[Entry]) -> tuple[float, float]:
 
 def get_sample(
     home: Path,
-    entry: Entry,
+    entry: Annotation,
     classes: list[str],
     shift: tuple[float, float],
     left_out: Counter[str],
@@ -157,13 +157,13 @@ def divide_by_lists(
     return splits, notes
 
 
-def read_file(image: Path, path: Path | None, left_out: Counter[str]) -> Entry:
+def read_file(image: Path, path: Path | None, left_out: Counter[str]) -> Annotation:
     """Return what the XML file of an image says, if there is one; difficult objects are left out.
 
     Raises UserError that names the object if it has no name, or if a side of its box is no number.
     """
     if path is None:
-        return Entry(image, SHARES, [])
+        return Annotation(image, SHARES, [])
     root = parse(path)
     size = (read_number(root, "size/width"), read_number(root, "size/height"))
     if not all(number > 0 for number in size):  # not every tool fills it in
@@ -179,7 +179,7 @@ def read_file(image: Path, path: Path | None, left_out: Counter[str]) -> Entry:
         if not name or not all(math.isfinite(side) for side in sides):
             raise UserError(f"{place} lacks a name, or numbers in bndbox: {', '.join(SIDES)}")
         objects.append(Object(place, name, sides))
-    return Entry(image, size, objects)
+    return Annotation(image, size, objects)
 
 
 def parse(path: Path) -> ElementTree.Element:

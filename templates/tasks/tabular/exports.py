@@ -32,7 +32,7 @@ class Exported(nn.Module):
 
     def get_program(self) -> tuple[str, str, str]:
         """Return imports, statements that make the inputs, and those that use the outputs."""
-        prepare = f"{ROW}{NUMBERS}{CATEGORIES}" if len(self.inputs) > 1 else f"{ROW}{NUMBERS}"
+        prepare = f"{ROW}{NUMERIC}{CATEGORIES}" if len(self.inputs) > 1 else f"{ROW}{NUMERIC}"
         return "", prepare, CLASS if self.is_class else NUMBER
 
 
@@ -40,7 +40,7 @@ ROW = """\
 row = dict(info["medians"])  # a number, or None if it is missing
 row.update({name: known[0] for name, known in info["categories"].items()})
 """
-NUMBERS = """\
+NUMERIC = """\
 values = []
 for name, (mean, deviation) in info["numbers"].items():
     value = info["medians"][name] if row[name] is None else row[name]

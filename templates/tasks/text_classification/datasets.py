@@ -19,7 +19,7 @@ from .engine.errors import refuse_unused
 from .engine.identity import hash_names
 from .engine.loader import InMemory
 from .engine.splits import describe_absent
-from .engine.texts import Row, arrange_splits, read_folders, read_tables
+from .engine.texts import LabelledText, arrange_splits, read_folders, read_tables
 from .engine.tokenizer import decode, get_tokenizer, learn_subwords, load_tokenizer
 
 Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test; `info` describes the texts
@@ -43,7 +43,7 @@ def augment(batch: tuple[Tensor, ...], noise: Tensor) -> tuple[Tensor, ...]:
 
 
 def in_memory(
-    args: Namespace, splits: list[list[Row]], classes: list[str], notes: Iterable[str] = ()
+    args: Namespace, splits: list[list[LabelledText]], classes: list[str], notes: Iterable[str] = ()
 ) -> Splits:
     """Return splits in memory; their tokens are numbered by the vocabulary of the training split.
 

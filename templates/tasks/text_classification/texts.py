@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # slow to import
     from pandas import Series
 
 TEXT_SUFFIXES = {"", ".md", ".rst", ".text", ".txt"}  # of a text file
-Row = tuple[str, str]  # text, label
+LabelledText = tuple[str, str]  # text, label
 
 
 @dataclass
@@ -219,7 +219,9 @@ def compose(name: str) -> str:
 # -------------------------------------------------------------------------------------- splits
 
 
-def arrange_splits(found: Found, notes: list[str]) -> tuple[list[list[Row]], list[str], list[str]]:
+def arrange_splits(
+    found: Found, notes: list[str]
+) -> tuple[list[list[LabelledText]], list[str], list[str]]:
     """Return the texts and labels of train, val and test, the classes in order, and notes.
 
     What has no splits is divided 8:1:1, and a training split without val 9:1: in the same way for

@@ -32,7 +32,7 @@ from .report import new_figure, plain
 # {% endif %}
 from .terminal import say
 
-MOST_LINES = 10  # of problems, and of duplicates, that are printed
+MOST_PRINTED = 10  # of problems, and of duplicates, that are printed
 AT_ONCE = 4096  # samples in memory that are looked at together
 
 Content = tuple[str, str, Counter[int]]  # what names a sample's content, its problem, its labels
@@ -194,20 +194,20 @@ def describe_shares(labels: Counter[int], info: dict[str, Any]) -> str:
     counts = {name: labels[number] for number, name in enumerate(classes) if labels[number]}
     total = sum(counts.values())
     largest = sorted(counts, key=counts.__getitem__, reverse=True)
-    shares = [f"{name} {counts[name] / total:.1%}" for name in largest[:MOST_LINES]]
-    if len(largest) > MOST_LINES:
+    shares = [f"{name} {counts[name] / total:.1%}" for name in largest[:MOST_PRINTED]]
+    if len(largest) > MOST_PRINTED:
         shares.append(f"... {len(largest):,} classes")
     absent = [name for name in classes if name not in counts]
     if shares and absent:
-        shares.append(f"none of {', '.join(absent[:MOST_LINES])}")
+        shares.append(f"none of {', '.join(absent[:MOST_PRINTED])}")
     return f": {', '.join(shares)}" if shares else ""
 
 
 def print_some(title: str, lines: list[str]) -> None:
     """Print the first of some lines, with their number."""
-    for line in lines[:MOST_LINES]:
+    for line in lines[:MOST_PRINTED]:
         say(f"{title:<15}{line}")
-    if len(lines) > MOST_LINES:
+    if len(lines) > MOST_PRINTED:
         say(f"{title:<15}... {len(lines):,} in all")
 # {% if cookiecutter.task in cookiecutter._uses.images %}
 

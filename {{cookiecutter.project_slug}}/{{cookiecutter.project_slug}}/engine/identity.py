@@ -52,7 +52,7 @@ def find_difference(saved: dict[str, Any], here: dict[str, Any]) -> tuple[str, s
     names = (saved.keys() | here.keys()) - REPORTED
     for name in sorted(names, key=lambda name: (name not in ENCODINGS, name)):
         if name not in saved or name not in here or not is_same(saved[name], here[name]):
-            return name, *shorten(write(saved.get(name)), write(here.get(name)))
+            return name, *shorten_both(write(saved.get(name)), write(here.get(name)))
     return None
 
 
@@ -84,7 +84,7 @@ def write(value: Any) -> str:
     return str(value)
 
 
-def shorten(one: str, other: str) -> tuple[str, str]:
+def shorten_both(one: str, other: str) -> tuple[str, str]:
     """Return two texts for a message: of long ones, the part where they begin to differ."""
     same = 0  # letters at their beginning
     for letter, other_letter in zip(one, other, strict=False):

@@ -18,10 +18,10 @@ from .report import (
     is_finite,
     read_records,
 )
+from .table_formats import Row
 
 HIDDEN = MAY_CHANGE - {"data_dir", "epochs", "patience"}  # options that do not change the result
 REPEATED = {"fold", "seed"}  # options in which repetitions of a run differ
-Row = dict[str, str]  # cells by column
 
 
 class Run:
