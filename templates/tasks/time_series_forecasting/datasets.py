@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .engine.errors import refuse_unused
 from .engine.loader import InMemory
-from .engine.series import TimeSeries, find_windows, read_series, standardize
+from .engine.series import TimeSeries, describe_source, find_windows, read_series, standardize
 
 Splits = tuple[InMemory, InMemory, InMemory]  # train, val, test; `info` describes the series
 
@@ -31,6 +31,8 @@ def in_memory(args: Namespace, series: TimeSeries) -> Splits:
         "known": series.known,
         "series": series.names,
         "context": args.context,
+        "horizon": args.horizon,
+        "source": describe_source(series),
         "mean": mean if series.names else mean[0],
         "std": std if series.names else std[0],
         "notes": series.notes + notes,

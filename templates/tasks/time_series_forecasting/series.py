@@ -41,6 +41,9 @@ class TimeSeries:
     lengths: list[int] = field(default_factory=list)  # rows of each series
     keys: Tensor | None = None  # a hash of each row, int64 (rows,)
     notes: list[str] = field(default_factory=list)
+    columns: Columns | None = None  # of the table
+    times: Times | None = None  # of the rows
+    readings: dict[str, Reading] = field(default_factory=dict)  # how channels become numbers
 
     def __post_init__(self) -> None:
         self.targets = self.targets or self.channels
@@ -68,11 +71,22 @@ class Columns:
 
 def read_series(args: Namespace) -> TimeSeries:
     """Return the series in the table of --data-dir. Raises UserError that names file and row."""
-    path = find_table(args.data_dir)
-    table = open_table(path)
+    table = open_table(find_table(args.data_dir))
     columns, notes = choose_columns(args, table)
+    series = read_columns(table, columns, min(args.rows or table.length, table.length))
+    series.notes = notes + series.notes
+    return series
+
+
+def read_columns(
+    table: Table, columns: Columns, length: int, readings: dict[str, Reading] | None = None
+) -> TimeSeries:
+    """Return the series in the first rows of a table.
+
+    Without `readings` of the channels, they are found out. Raises UserError that names the row.
+    """
+    path = table.path
     channels = [*columns.targets, *columns.inputs, *columns.known]
-    length = min(args.rows or table.length, table.length)
     rows = numpy.empty(length, dtype=numpy.int32)  # in the file
     numbers = numpy.zeros(length if columns.series else 0, dtype=numpy.int32)  # of the series
     found: dict[str, int] = {}  # the numbers by the names
@@ -90,9 +104,9 @@ def read_series(args: Namespace) -> TimeSeries:
     if not names:
         numbers = numpy.broadcast_to(numpy.int32(0), length)
     times = reader.finish()
-    readings = choose_readings(table, profiles)
+    readings = readings or choose_readings(table, profiles)
     values = read_values(table, length, readings)
-    notes += [*table.notes, *describe_numbers(readings), *describe_missing(channels, values, rows)]
+    notes = [*table.notes, *describe_numbers(readings), *describe_missing(channels, values, rows)]
     order, sorted_notes = sort_times(path, times, rows, numbers)
     if order is not None:
         values, rows, numbers = values[order], rows[order], numbers[order]
@@ -106,8 +120,24 @@ def read_series(args: Namespace) -> TimeSeries:
         names=names,
         lengths=numpy.bincount(numbers).tolist() if names else [length],
         keys=hash_rows(times, numbers, names, values, channels),
+        columns=columns,
+        times=times,
+        readings=readings,
         notes=notes + sorted_notes + describe_steps(times, rows, numbers),
     )
+
+
+def describe_source(series: TimeSeries) -> dict[str, Any]:
+    """Return how the table of a series is read, as plain values: its columns and their numbers."""
+    if series.columns is None:
+        return {}
+    readings = {name: [*form, decimal] for name, (form, decimal) in series.readings.items()}
+    return {
+        "time": series.columns.time,
+        "series": series.columns.series,
+        "inputs": series.columns.inputs,
+        "readings": readings,
+    }
 
 
 def take_rows(table: Table, length: int) -> Iterator[tuple[int, DataFrame]]:
@@ -306,7 +336,7 @@ def is_short(args: Namespace, rows: int) -> bool:
 def standardize(args: Namespace, series: TimeSeries) -> tuple[Tensor, Tensor]:
     """Give the values a mean of 0 and a deviation of 1 in the training split of each series.
 
-    The new values are float32. Returns the means and deviations, (series, channels) both. A channel
+    The new values are float32. Returns means and deviations, float64 (series, channels). A channel
     that is constant in training, apart from rounding, is not divided. The values of a series that
     is too short for windows become 0. Raises UserError if a channel of another one has no value.
     """
@@ -316,8 +346,8 @@ def standardize(args: Namespace, series: TimeSeries) -> tuple[Tensor, Tensor]:
     for part, scaled_part in zip(series.values.split(series.lengths), scaled_parts, strict=True):
         if is_short(args, len(part)):
             scaled_part.zero_()
-            means.append(torch.zeros(part.shape[1]))
-            deviations.append(torch.ones(part.shape[1]))
+            means.append(torch.zeros(part.shape[1], dtype=torch.float64))
+            deviations.append(torch.ones(part.shape[1], dtype=torch.float64))
             continue
         train = part[: len(part) * 6 // 10].double()
         std, mean = torch.std_mean(train, dim=0, correction=0)
@@ -340,8 +370,8 @@ def standardize(args: Namespace, series: TimeSeries) -> tuple[Tensor, Tensor]:
         chunks = zip(part.split(ROWS_AT_ONCE), scaled_part.split(ROWS_AT_ONCE), strict=True)
         for values, scaled_values in chunks:  # without a second copy of all values
             scaled_values.copy_((values - mean) / std)
-        means.append(mean.float())
-        deviations.append(std.float())
+        means.append(mean)
+        deviations.append(std)
     series.values = scaled
     return torch.stack(means), torch.stack(deviations)
 

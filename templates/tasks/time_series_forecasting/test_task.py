@@ -215,7 +215,8 @@ def test_several_series_have_their_own_borders(tmp_path: Path) -> None:
         assert set(map(int, numbers)) == {0, 1}
         for window, number in zip(windows, numbers, strict=True):
             values = window[:, 0] * info["std"][number] + info["mean"][number]
-            torch.testing.assert_close(values.diff(), torch.full((5,), [1.0, -10.0][number]))
+            steps = values.diff().float()
+            torch.testing.assert_close(steps, torch.full((5,), [1.0, -10.0][number]))
     south = torch.arange(990, 870, -10.0)  # the first 12 of 20 days
     assert info["mean"][1].item() == pytest.approx(south.mean().item())
     model = MODELS["dlinear"](**get_model_arguments(args, info))

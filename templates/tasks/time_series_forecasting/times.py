@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import product
 from pathlib import Path
@@ -44,6 +44,8 @@ class Times:
     values: numpy.ndarray  # (rows,)
     kind: str  # "number", "local" or "UTC"
     column: str = ""  # in the table
+    format: str = ""  # of the cells, one of those that `find_formats` returns
+    example: str = ""  # a cell
 
     def describe(self, index: int) -> str:
         """Return a time as text."""
@@ -69,11 +71,13 @@ class TimeReader:
         self.column = column
         self.read: dict[str, list[numpy.ndarray]] = {}  # by format, for those that fit so far
         self.has_zone: bool | None = None
+        self.example = ""
 
     def add(self, cells: Series) -> None:
         """Read texts or numbers; their index is the row in the file."""
         if not self.read:
             self.read = {name: [] for name in find_formats(cells.iloc[0])}
+            self.example = str(cells.iloc[0]).strip()
         bad = 0  # the first cell that no format fits
         for name in list(self.read):
             values, is_time = parse(cells, name)
@@ -93,10 +97,10 @@ class TimeReader:
         """Return all times. Raises UserError if days and months cannot be told apart."""
         times = {name: numpy.concatenate(self.read.pop(name)) for name in list(self.read)}
         name = choose_format(self.path, times)
-        if name == "number":
-            return Times(times[name], name, self.column)
         kind = "UTC" if self.has_zone and name == "ISO8601" else "local"
-        return Times(times[name], kind, self.column)
+        if name == "number":
+            kind = name
+        return Times(times[name], kind, self.column, name, self.example)
 
 
 def find_formats(cell: Any) -> list[str]:
@@ -323,3 +327,76 @@ def describe_step(step: Any, kind: str, unit: str) -> str:
         unit, size = names[0], NANOSECONDS[names[0]]
     count = int(step) // size
     return f"{count:,} {unit}" if count == 1 else f"{count:,} {unit}s"
+
+
+# ------------------------------------------------------------------------ times to come
+
+
+def continue_times(times: Times, count: int) -> Times:
+    """Return the next times after those of a series, in its usual step: days, months, weekdays.
+
+    Weekdays are those of a series that has left out a weekend.
+    """
+    values, unit = count_periods(times)
+    if unit == "weekday" and numpy.diff(times.values).max() == NANOSECONDS["day"]:
+        values, unit = times.values, ""
+    steps = values[1:] - values[:-1]
+    usual = find_usual_step(steps, numpy.ones(len(steps), dtype=bool))
+    periods = values[-1] + usual * numpy.arange(1, count + 1)
+    if unit == "month":
+        periods = add_days(times, periods)
+    elif unit == "weekday":
+        first = numpy.datetime64("1970-01-01")
+        periods = numpy.busday_offset(first, periods).astype("datetime64[ns]").astype(numpy.int64)
+    return replace(times, values=periods.astype(times.values.dtype))
+
+
+def add_days(times: Times, months: numpy.ndarray) -> numpy.ndarray:
+    """Return the times of months, counted as 12 * year + month, on the day that the others have.
+
+    A month that is too short has its last day.
+    """
+    import pandas
+
+    moments = pandas.DatetimeIndex(times.values.astype("datetime64[ns]"))
+    first = (months - 1 - 12 * 1970).astype("datetime64[M]")
+    starts = pandas.DatetimeIndex(first.astype("datetime64[ns]"))
+    last = starts.days_in_month
+    days = last if moments.is_month_end.all() else numpy.minimum(last, moments.day.max())
+    return (starts + pandas.to_timedelta(days - 1, unit="D")).to_numpy().astype(numpy.int64)
+
+
+def write_times(times: Times) -> list[str]:
+    """Return times as texts, written as those of the table are; in UTC, if those have a zone."""
+    import pandas
+
+    if times.kind == "number":
+        return [f"{value:.15g}" for value in times.values]
+    moments = pandas.DatetimeIndex(times.values.astype("datetime64[ns]"))
+    if times.format != "ISO8601" and times.format not in PERIODS:
+        return moments.strftime(times.format).tolist()
+    texts = []
+    for moment in moments:
+        if times.format == "month":
+            texts.append(f"{moment.year}M{moment.month:02}")
+        elif times.format == "week":
+            texts.append(moment.strftime("%G-W%V"))
+        elif times.format in PERIODS:
+            quarter = f"Q{moment.quarter}"
+            is_first = times.format == "quarter first"
+            texts.append(f"{quarter} {moment.year}" if is_first else f"{moment.year}{quarter}")
+        else:
+            texts.append(write_iso(moment, times))
+    return texts
+
+
+def write_iso(moment: Any, times: Times) -> str:
+    """Return a time as YYYY-MM-DD hh:mm:ss, or the part of it that the table has."""
+    if len(times.example) <= len("2016-07"):
+        return moment.strftime("%Y-%m")
+    if len(times.example) <= len("2016-07-01") and moment == moment.normalize():
+        return moment.strftime("%Y-%m-%d")
+    has_seconds = moment.second or re.search(r"\d:\d\d:\d", times.example)
+    timespec = "auto" if has_seconds else "minutes"
+    text = moment.isoformat(sep="T" if "T" in times.example else " ", timespec=timespec)
+    return f"{text}+00:00" if times.kind == "UTC" else text
