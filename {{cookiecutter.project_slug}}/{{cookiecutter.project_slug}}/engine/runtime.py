@@ -21,6 +21,11 @@ from .errors import Stopped, UserError
 # {% if cookiecutter.distributed != "none" %}
 from .processes import Processes
 # {% endif %}
+# {% if cookiecutter.distributed == "none" %}
+from .provenance import describe_start
+# {% else %}
+from .provenance import Start, describe_start
+# {% endif %}
 
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")  # not every system has all of them
 
@@ -54,6 +59,13 @@ class Runtime:
         # {% if cookiecutter.distributed != "none" %}
         self.processes.connect(self.device)
         vars(args).update(vars(self.processes.broadcast(args)))  # rank 0's options are everyone's
+        # {% endif %}
+        # {% if cookiecutter.distributed == "none" %}
+        self.start = describe_start()  # for run.json
+        # {% else %}
+        self.start: Start = {}  # for run.json, which rank 0 writes
+        if self.processes.rank == 0:
+            self.start = describe_start()
         # {% endif %}
 
     def autocast(self) -> torch.autocast:
