@@ -14,6 +14,7 @@ from .errors import UserError
 from .files import replacing
 
 LONGEST = 60  # characters of a value in a message
+MOST_NAMED = 6  # weights in a note
 CODES = {"vocabulary", "tokenizer"}  # what gives the numbers in the model's input their meaning
 REPORTED = {"notes", "class_counts"}  # what `info` tells about the files, and no model depends on
 
@@ -43,6 +44,38 @@ def check_data(saved: dict[str, Any], info: dict[str, Any], other_data: bool) ->
             f"these data are not those of the checkpoint: {name} is {now}, and was {before} "
             f"in training{remedy}"
         )
+
+
+def describe_fit(
+    path: Path, weights: dict[str, Tensor], own: dict[str, Tensor], number: int
+) -> list[str]:
+    """Return notes of the weights of a checkpoint that a model takes, and of those it cannot."""
+    notes = [f"{number:,} of {len(own):,} tensors start from {path}"]
+    other = []
+    for name, value in own.items():
+        if name in weights and weights[name].shape != value.shape:
+            shapes = f"{tuple(weights[name].shape)}, here {tuple(value.shape)}"
+            other.append(f"{name} {shapes}")
+    missing = [name for name in own if name not in weights]
+    unused = [name for name in weights if name not in own]
+    for what, names in (
+        ("left fresh, of another shape", other),
+        ("left fresh, not in the checkpoint", missing),
+        ("not used, not in the model", unused),
+    ):
+        if names:
+            more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+            notes.append(f"{what}: {'; '.join(names[:MOST_NAMED])}{more}")
+    return notes
+
+
+def describe_other_data(saved: dict[str, Any], config: dict[str, Any]) -> list[str]:
+    """Return a note of the first difference between the data of a checkpoint and those here."""
+    difference = find_difference(saved["info"], config["info"])
+    if not difference:
+        return []
+    name, before, now = difference
+    return [f"the weights were trained on other data: {name} was {before}, and is {now} here"]
 
 
 def find_difference(saved: dict[str, Any], here: dict[str, Any]) -> tuple[str, str, str] | None:
@@ -151,13 +184,7 @@ def check_samples(args: Namespace, folder: Path, train: Any, test: Any) -> bool:
         return False
     if args.other_data:
         return True
-    leaked = torch.isin(test_keys, known) & ~torch.isin(test_keys, keys)
-    for index in leaked.nonzero().flatten().tolist()[:1]:
-        name = test.names[index] if hasattr(test, "names") else f"number {index}"
-        raise UserError(
-            f"test sample {name} was trained on, one of {int(leaked.sum()):,} such samples of "
-            f"{len(leaked):,}; --other-data uses them all the same"
-        )
+    check_tested(known, keys, test_keys, test)
     added = int((~torch.isin(keys, known)).sum())
     missing = int((~torch.isin(known, keys)).sum())
     if args.resume and (added or missing):
@@ -166,3 +193,23 @@ def check_samples(args: Namespace, folder: Path, train: Any, test: Any) -> bool:
             "had when the run was started; --other-data continues all the same"
         )
     return True
+
+
+def check_initial_samples(args: Namespace, folder: Path, train: Any, test: Any) -> None:
+    """Raise UserError if the weights of --init-from were trained on a test sample."""
+    keys, test_keys = get_keys(train), get_keys(test)
+    known = read_samples(folder)
+    if known is None or keys is None or test_keys is None or args.other_data:
+        return
+    check_tested(known, keys, test_keys, test)
+
+
+def check_tested(known: Tensor, keys: Tensor, test_keys: Tensor, test: Any) -> None:
+    """Raise UserError if a test sample was trained on before and is not in the training split."""
+    leaked = torch.isin(test_keys, known) & ~torch.isin(test_keys, keys)
+    for index in leaked.nonzero().flatten().tolist()[:1]:
+        name = test.names[index] if hasattr(test, "names") else f"number {index}"
+        raise UserError(
+            f"test sample {name} was trained on, one of {int(leaked.sum()):,} such samples of "
+            f"{len(leaked):,}; --other-data uses them all the same"
+        )

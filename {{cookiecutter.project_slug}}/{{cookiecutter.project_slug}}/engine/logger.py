@@ -31,7 +31,7 @@ from .background import BackgroundTracker
 # {% endif %}
 from .errors import UserError
 from .files import replacing, write_text
-from .identity import check_samples, write_samples
+from .identity import check_initial_samples, check_samples, write_samples
 from .loader import Loader, StreamLoader
 # {% if cookiecutter.logger != "none" %}
 from .options import to_save
@@ -52,7 +52,7 @@ from .report import (
     get_train_label,
     read_records,
 )
-from .run_dir import write_options
+from .run_dir import find_weights, write_options
 from .runtime import Runtime
 from .scalars import Scalar, stack
 from .terminal import say
@@ -96,6 +96,7 @@ class Logger:
         self.epoch = Sums()
         self.records: list[Record] = []  # of the epochs
         self.facts: dict[str, str] = {}
+        self.notes: list[str] = []  # beside those of the data
         self.starts: list[Start] = []  # of the run, and of its resumes; on rank 0
         self.figures: list[str] = []  # file names
         self.started_at = time.perf_counter()
@@ -130,7 +131,7 @@ class Logger:
         # {% endif %}
         for name, fact in self.facts.items():
             self.print(f"{name:<12}{fact}")
-        notes = train_loader.info.get("notes", [])
+        notes = [*train_loader.info.get("notes", []), *self.notes]
         for note in notes:  # a table may have a thousand columns
             text = textwrap.shorten(note, 500, placeholder=" ... (all of it is in run.json)")
             self.print(f"{'note':<12}{text}")
@@ -185,6 +186,8 @@ class Logger:
         }
         if self.args.evaluate:
             facts["weights"] = str(self.args.evaluate)
+        if self.args.init_from:
+            facts["weights"] = f"at first those of {self.args.init_from}"
         counts = loaders[0].info.get("class_counts", {}).get("train")
         if counts:
             largest = max(counts, key=counts.__getitem__)
@@ -210,6 +213,9 @@ class Logger:
         if self.args.evaluate:
             run_dir = self.args.evaluate.resolve().parent.parent
         datasets = train_loader.dataset, test_loader.dataset
+        if self.args.init_from:
+            folder = find_weights(self.args.init_from).parent
+            check_initial_samples(self.args, folder, *datasets)
         if check_samples(self.args, run_dir / "checkpoints", *datasets):
             return
         try:

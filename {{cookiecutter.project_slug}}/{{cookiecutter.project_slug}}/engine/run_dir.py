@@ -108,6 +108,14 @@ def new_names(args: Namespace) -> Iterator[Path]:
         number += 1
 
 
+def find_weights(path: Path) -> Path:
+    """Return the checkpoint that a path means: a file, or the best one of a run directory."""
+    if not path.is_dir():
+        return path
+    best = path / "checkpoints" / "best.pt"
+    return best if best.exists() else best.with_name("last.pt")
+
+
 def lock(run_dir: Path, resources: contextlib.ExitStack) -> None:
     """Lock a run directory. Raises UserError if another run holds the lock."""
     from filelock import FileLock, Timeout
