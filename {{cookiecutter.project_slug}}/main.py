@@ -78,5 +78,5 @@ def check(args: Namespace, runtime: Runtime) -> None:
 if __name__ == "__main__":
     args = parse_arguments()
     run = check if args.check_data else main
-    with as_script(), start(args) as runtime:
+    with as_script(args), start(args) as runtime:
         run(args, runtime)

@@ -58,7 +58,7 @@ def find_grad_accum(samples: int, current: int) -> int:
 
 
 def find_run_to_resume(args: Namespace) -> Path | None:
-    """Return the run directory if there is a checkpoint, or if it was chosen and now holds a run."""
+    """Return the run directory if it has a checkpoint, or was chosen and now holds a run."""
     if args.evaluate:
         return None
     run_dir = args.run_dir or newest_run(Path("runs"))  # the first is known to rank 0
