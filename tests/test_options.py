@@ -243,6 +243,7 @@ def new_parser(add: Callable[[argparse.ArgumentParser], None] = without_flag) ->
     parser.add_argument("--resume", action=BooleanOptionalAction, default=False)
     parser.add_argument("--check-data", action=BooleanOptionalAction, default=False)
     parser.add_argument("--evaluate", type=Path)
+    parser.add_argument("--init-from", type=Path)
     parser.add_argument("--config", type=Path)
     add(parser)
     return parser
@@ -463,6 +464,25 @@ def test_options_that_exclude_each_other(folder, capsys):
     for name, source in (("config", sources(run_dir)[0]), ("evaluate", sources(run_dir)[1])):
         line = refused(capsys, "--resume", *source)
         assert line == f"--resume and --{name} exclude each other"
+
+
+def test_weights_to_begin_with(folder, capsys):
+    """A run keeps their place, its resume does not need them, and an evaluation has its own."""
+    (folder / "other.pt").touch()
+    run_dir = save(parse("--init-from", "other.pt"), folder / "run")
+    (folder / "other.pt").unlink()
+    assert parse("--resume", "--run-dir", run_dir).init_from == Path("other.pt")
+    evaluation = sources(run_dir)[1]
+    assert parse(*evaluation).init_from is None
+    assert refused(capsys, "--init-from", "other.pt") == "--init-from: other.pt does not exist"
+    line = refused(capsys, *evaluation, "--init-from", "other.pt")
+    assert line == "--init-from and --evaluate exclude each other"
+    (folder / "other.pt").touch()
+    with pytest.raises(SystemExit):
+        parse(
+            "--init-from", "other.pt", "--pretrained", add=one("--pretrained", action="store_true")
+        )
+    assert "--init-from and --pretrained exclude each other" in capsys.readouterr().err
 
 
 def test_config_takes_precedence_over_that_of_the_checkpoint(folder):

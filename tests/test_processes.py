@@ -118,6 +118,13 @@ def test_weights_go_from_many_processes_to_one_and_back(fsdp, tmp_path, options)
     shards = list((tmp_path / "two" / "checkpoints").glob("shards-*"))
     assert bool(shards) == ("--sharded-checkpoints" in options) and len(shards) <= 3
 
+    # They also begin another run, here one whose training changes nothing.
+    begin = [*options, "--lr", "0", "--optimizer", "sgd", "--init-from", tmp_path / "two"]
+    begin += ["--epochs", "1", "--run-dir"]
+    run(fsdp, *begin, tmp_path / "begun", processes=2, torchrun=False)
+    begun = read_records(tmp_path / "begun")[-1]
+    assert begun["test/loss"] == pytest.approx(test["test/loss"], rel=1e-6)
+
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     run(fsdp, *options, *CONSTANT, "--epochs", "5", "--run-dir", whole)
     run(fsdp, *options, *CONSTANT, "--epochs", "2", "--run-dir", parts)

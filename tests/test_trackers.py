@@ -341,6 +341,7 @@ def test_two_processes_leave_one_whole_run(project, weights_of_two):
     options = json.loads((run_dir / "config.json").read_text())
     for name, value in options.items():
         assert shown.options[name] in (value, str(value)), name
+    assert "--run-dir" in shown.options["run_command"] and shown.options["run_torch"]
     assert {"curves", "predictions", "confusion_matrix"} <= shown.figures
     test = read_records(run_dir)[-1]
     for name in ("loss", "accuracy"):

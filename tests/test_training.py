@@ -5,6 +5,7 @@ import math
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -200,13 +201,49 @@ def test_a_figure_that_cannot_be_written_is_a_warning(tmp_path):
     assert (project / "run" / "summary.md").exists()
 
 
-def test_a_gpu_without_room_ends_with_one_line(tmp_path):
+def test_a_gpu_without_room_names_the_command_that_fits(tmp_path):
+    """The third command fits; it continues the run of the first one."""
     project = render({"logger": "none"}, tmp_path)
     shutil.copy(PROGRAMS / "no_room.py", project / "my_project")
     with (project / "my_project" / "utils.py").open("a") as file:
         file.write("from .no_room import get_objective\n")
-    _, err = run(project, *FAST, "--quick", code=2)
-    assert err == "error: CUDA out of memory. Try a smaller --batch-size, or --grad-accum\n"
+    words = [*FAST, "--epochs", "3"]
+    for number in (2, 4):
+        _, err = run(project, *words, code=2)
+        (run_dir,) = (project / "runs").iterdir()
+        name = f"runs/{run_dir.name}"
+        more = f"--grad-accum {number} --resume --run-dir {name}"
+        command = f"python main.py {' '.join(FAST)} --epochs 3 {more}"
+        assert err == f"error: CUDA out of memory. Try {command}\n"
+        words = command.split()[2:]
+    run(project, *words)
+    assert [record["epoch"] for record in records(run_dir)[-2:]] == [3, 3]
+
+
+def test_commands_that_need_less_memory(project, tmp_path):
+    finished = tmp_path / "it's finished"
+    run(project, *FAST, "--quick", "--run-dir", finished)
+    config = shlex.quote(str(finished / "config.json"))
+    best = shlex.quote(str(finished / "checkpoints" / "best.pt"))
+    name = shlex.quote(str(finished))
+    cases = {
+        "--batch-size 60": "--batch-size 60 --grad-accum 2",
+        "--grad-accum=2 --batch-size 60": "--batch-size 60 --grad-accum 4",
+        "--batch-size 60 --grad-accum 4": "--batch-size 60 --grad-accum 10",
+        f"--config {config} --run-dir new": f"--config {config} --run-dir new --grad-accum 2",
+        f"--no-resume --run-dir={name}": f"--grad-accum 2 --resume --run-dir {name}",
+        f"--resume --run-dir {name}": f"--grad-accum 2 --resume --run-dir {name}",
+        f"--evaluate {best}": f"--evaluate {best} --grad-accum 2",
+    }
+    full = "--batch-size 8 --grad-accum 8"
+    out, _ = python(project, PROGRAMS / "print_remedies.py", *cases, full)
+    first, second, third, *lines, last = out.splitlines()
+    assert "DefaultCPUAllocator" in first and second == "CUDA error: out of memory" and not third
+    assert lines == [f"Try python main.py {command}" for command in cases.values()]
+    assert last.startswith("A micro-batch is one sample already")
+    two = {"WORLD_SIZE": "2"}
+    out, _ = python(project, PROGRAMS / "print_remedies.py", "--batch-size 6", **two)
+    assert out.splitlines()[-1] == "Try torchrun ... main.py --batch-size 6 --grad-accum 3"
 
 
 def test_profile_of_a_short_epoch(project, tmp_path):

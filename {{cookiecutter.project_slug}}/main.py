@@ -35,8 +35,8 @@ def main(args: Namespace, runtime: Runtime) -> None:
     state = get_train_state(args, runtime, train_loader)
     checkpoint = get_checkpoint(args, runtime, run_dir)
     logger = get_logger(args, runtime, run_dir, metrics)
-    if args.resume:
-        checkpoint.load_latest(state, logger)
+    if args.resume or args.init_from:
+        checkpoint.load_start(state, logger)
     logger.log_start(state, train_loader, val_loader, test_loader)
 
     if args.evaluate:
@@ -78,5 +78,5 @@ def check(args: Namespace, runtime: Runtime) -> None:
 if __name__ == "__main__":
     args = parse_arguments()
     run = check if args.check_data else main
-    with as_script(), start(args) as runtime:
+    with as_script(args), start(args) as runtime:
         run(args, runtime)

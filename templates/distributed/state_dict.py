@@ -29,6 +29,9 @@ def set_state_dict(state: Any, saved: dict[str, Any]) -> None:
             setattr(state, field.name, saved[field.name])
 
 
-def set_weights(model: nn.Module, saved: dict[str, Any]) -> None:
-    """Load the weights of a checkpoint that were evaluated: averaged ones if there are any."""
-    unwrap(model).load_state_dict(saved["ema_model"])
+def set_weights(model: nn.Module, saved: dict[str, Any], strict: bool = True) -> None:
+    """Load the weights of a checkpoint that were evaluated: averaged ones if there are any.
+
+    If not `strict`, some may be missing.
+    """
+    unwrap(model).load_state_dict(saved["ema_model"], strict=strict)

@@ -153,6 +153,8 @@ def add_run_options(parser: ArgumentParser) -> None:
     add("--run-dir", type=Path, metavar="DIR", help="run directory; by default a new one in runs/")
     help = "resume the run in --run-dir, or else the newest run; start one if there is none"
     add("--resume", action=switch, default=False, help=help)
+    help = "start from the weights of another run or checkpoint, as far as they fit"
+    add("--init-from", type=Path, metavar="RUN", help=help)
     help = "test the weights of a checkpoint, without training"
     add("--evaluate", type=Path, metavar="CHECKPOINT", help=help)
     help = "read all samples once, say what would be used, and exit without training"

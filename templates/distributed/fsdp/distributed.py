@@ -133,12 +133,15 @@ def set_state_dict(state: Any, saved: dict[str, Any]) -> None:
             setattr(state, field.name, parts[field.name])
 
 
-def set_weights(model: nn.Module, saved: dict[str, Any]) -> None:
-    """Load the weights of a checkpoint that were evaluated: averaged ones if there are any."""
+def set_weights(model: nn.Module, saved: dict[str, Any], strict: bool = True) -> None:
+    """Load the weights of a checkpoint that were evaluated: averaged ones if there are any.
+
+    If not `strict`, some may be missing.
+    """
     model = unwrap(model)
     weights = shard_weights(model, saved["ema_model"])
     read_shards(saved, {"ema_model": weights})
-    model.load_state_dict(weights)
+    model.load_state_dict(weights, strict=strict)
 
 
 def shard_weights(model: nn.Module, saved: dict[str, Any]) -> dict[str, Any]:

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from .distributed import get_state_dict, set_state_dict, set_weights
+from .distributed import get_state_dict, set_state_dict, set_weights, unwrap
 from .errors import UserError
 from .files import explain_write, replacing
-from .identity import check_info, check_model
+from .identity import check_info, check_model, describe_fit, describe_other_data
 from .logger import Logger
+from .run_dir import find_weights
 from .runtime import Runtime
 # {% if cookiecutter.distributed == "fsdp" %}
 from .sharded import ShardWriter, gather_tensors, locate_shards, verify_shards
@@ -169,14 +170,19 @@ class Checkpoint:
                 raise  # not of torch's writer of files
             raise UserError(f"cannot write {last}: {explain_write(self.folder, error)}") from None
 
-    def load_latest(self, state: Any, logger: Logger) -> None:
-        """Load the newest undamaged checkpoint; without any, `state` stays as it is."""
+    def load_start(self, state: Any, logger: Logger) -> None:
+        """Load what the training starts from: with --resume, the newest undamaged checkpoint.
+
+        Without any, it is the weights of --init-from.
+        """
         # {% if cookiecutter.distributed == "none" %}
         paths = self.find_latest()
         # {% else %}
         paths = self.runtime.processes.run_on_rank0(self.find_latest)
         # {% endif %}
         if not paths:
+            if self.args.init_from:
+                self.load_initial(state, logger)
             return
         saved = None
         for path in paths:
@@ -215,9 +221,39 @@ class Checkpoint:
         # {% endif %}
 
     def find_latest(self) -> list[Path]:
-        """Return the checkpoints to resume from, the newest first."""
+        """Return the checkpoints to resume from, the newest first; none without --resume."""
+        if not self.args.resume:
+            return []
         paths = [self.folder / "last.pt", self.folder / "previous.pt"]
         return [path for path in paths if path.exists()]
+
+    def load_initial(self, state: Any, logger: Logger) -> None:
+        """Load the weights of --init-from that fit, into the average of the weights too.
+
+        Notes tell which do not fit. Raises UserError if none does.
+        """
+        path = find_weights(self.args.init_from)
+        # {% if cookiecutter.distributed == "none" %}
+        saved = read_checkpoint(path)
+        # {% else %}
+        saved = self.runtime.processes.run_on_rank0(read_checkpoint, path)
+        # {% endif %}
+        model = unwrap(state.model)
+        weights, own = saved["ema_model"], model.state_dict()
+        fitting = {}
+        for name, value in weights.items():
+            if name in own and value.shape == own[name].shape:
+                fitting[name] = value
+        if fitting.keys().isdisjoint(name for name, _ in model.named_parameters()):
+            raise UserError(f"no weight of {path} fits --model {self.args.model}")
+        logger.notes += describe_fit(path, weights, own, len(fitting))
+        logger.notes += describe_other_data(saved["model_config"], state.model_config)
+        for name in [name for name in saved if saved[name] is weights]:
+            saved[name] = fitting  # the model and its average may be the same
+        with explain_mismatch(path):
+            set_weights(state.model, saved, strict=False)
+            if self.args.ema:
+                set_weights(state.ema_model, saved, strict=False)
 
     def load_best(self, model: nn.Module) -> None:
         """Load the weights of the best epoch, or of the last one if no metric was finite."""

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from .errors import UserError
 from .files import replacing
+from .run_dir import find_weights
 
 LONGEST = 60  # characters of a value in a message
+MOST_NAMED = 6  # weights in a note
 ENCODINGS = {"vocabulary", "tokenizer"}  # what the numbers in the model's input mean
 REPORTED = {"notes", "class_counts"}  # what `info` tells about the files, and no model depends on
 REPORTED |= {"text_column", "label_column", "window", "horizon", "source"}
@@ -45,6 +47,38 @@ def check_info(saved: dict[str, Any], info: dict[str, Any], other_data: bool) ->
             f"these data are not those of the checkpoint: {name} is {now}, and was {before} "
             f"in training{remedy}"
         )
+
+
+def describe_fit(
+    path: Path, weights: dict[str, Tensor], own: dict[str, Tensor], number: int
+) -> list[str]:
+    """Return notes of the weights of a checkpoint that a model takes, and of those it cannot."""
+    notes = [f"{number:,} of {len(own):,} tensors start from {path}"]
+    other = []
+    for name, value in own.items():
+        if name in weights and weights[name].shape != value.shape:
+            shapes = f"{tuple(weights[name].shape)}, here {tuple(value.shape)}"
+            other.append(f"{name} {shapes}")
+    missing = [name for name in own if name not in weights]
+    unused = [name for name in weights if name not in own]
+    for what, names in (
+        ("left fresh, of another shape", other),
+        ("left fresh, not in the checkpoint", missing),
+        ("not used, not in the model", unused),
+    ):
+        if names:
+            more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+            notes.append(f"{what}: {'; '.join(names[:MOST_NAMED])}{more}")
+    return notes
+
+
+def describe_other_data(saved: dict[str, Any], config: dict[str, Any]) -> list[str]:
+    """Return a note of the first difference between the data of a checkpoint and those here."""
+    difference = find_difference(saved["info"], config["info"])
+    if not difference:
+        return []
+    name, before, now = difference
+    return [f"the weights were trained on other data: {name} was {before}, and is {now} here"]
 
 
 def find_difference(saved: dict[str, Any], here: dict[str, Any]) -> tuple[str, str, str] | None:
@@ -148,6 +182,8 @@ def check_samples(args: Namespace, run_dir: Path, data: str, train: Any, test: A
     run.json tells about them. Raises UserError if a run to resume had others, or if a test sample
     was trained on, unless --other-data allows it.
     """
+    if args.init_from:
+        check_initial_samples(args, find_weights(args.init_from).parent, train, test)
     if args.evaluate:
         run_dir = args.evaluate.resolve().parent.parent
     if compare_keys(args, run_dir / "checkpoints", train, test):
@@ -178,13 +214,7 @@ def compare_keys(args: Namespace, folder: Path, train: Any, test: Any) -> bool:
         return False
     if args.other_data:
         return True
-    leaked = torch.isin(test_keys, known) & ~torch.isin(test_keys, keys)
-    for index in leaked.nonzero().flatten().tolist()[:1]:
-        name = test.names[index] if hasattr(test, "names") else f"number {index}"
-        raise UserError(
-            f"test sample {name} was trained on, one of {int(leaked.sum()):,} such samples of "
-            f"{len(leaked):,}; --other-data uses them all the same"
-        )
+    check_tested(known, keys, test_keys, test)
     added = int((~torch.isin(keys, known)).sum())
     missing = int((~torch.isin(known, keys)).sum())
     if args.resume and (added or missing):
@@ -193,3 +223,23 @@ def compare_keys(args: Namespace, folder: Path, train: Any, test: Any) -> bool:
             "had when the run was started; --other-data continues all the same"
         )
     return True
+
+
+def check_initial_samples(args: Namespace, folder: Path, train: Any, test: Any) -> None:
+    """Raise UserError if the weights of --init-from were trained on a test sample."""
+    keys, test_keys = get_keys(train), get_keys(test)
+    known = read_keys(folder)
+    if known is None or keys is None or test_keys is None or args.other_data:
+        return
+    check_tested(known, keys, test_keys, test)
+
+
+def check_tested(known: Tensor, keys: Tensor, test_keys: Tensor, test: Any) -> None:
+    """Raise UserError if a test sample was trained on before and is not in the training split."""
+    leaked = torch.isin(test_keys, known) & ~torch.isin(test_keys, keys)
+    for index in leaked.nonzero().flatten().tolist()[:1]:
+        name = test.names[index] if hasattr(test, "names") else f"number {index}"
+        raise UserError(
+            f"test sample {name} was trained on, one of {int(leaked.sum()):,} such samples of "
+            f"{len(leaked):,}; --other-data uses them all the same"
+        )

@@ -37,6 +37,11 @@ from .loader import Loader, StreamLoader
 from .options import to_save
 # {% endif %}
 from .profiling import peak_memory, start_profiler
+# {% if cookiecutter.logger != "none" %}
+from .provenance import Start, add_start, describe_code, describe_machine, flatten
+# {% else %}
+from .provenance import Start, add_start, describe_code, describe_machine
+# {% endif %}
 from .report import (
     Record,
     best_epoch,
@@ -91,6 +96,8 @@ class Logger:
         self.epoch = Sums()
         self.records: list[Record] = []  # of the epochs
         self.facts: dict[str, str] = {}
+        self.notes: list[str] = []  # beside those of the data
+        self.starts: list[Start] = []  # of the run, and of its resumes; on rank 0
         self.figures: list[str] = []  # file names
         self.started_at = time.perf_counter()
         self.seconds_before = 0.0  # of the run until it was resumed
@@ -118,16 +125,18 @@ class Logger:
         datasets = train_loader.dataset, loaders[-1].dataset
         # {% if cookiecutter.distributed == "none" %}
         warning = check_samples(self.args, self.run_dir, self.facts["data"], *datasets)
+        self.add_start(state, train_loader, *loaders)
         # {% else %}
         warning = self.runtime.processes.run_on_rank0(
             check_samples, self.args, self.run_dir, self.facts["data"], *datasets
         )
+        self.runtime.processes.run_on_rank0(self.add_start, state, train_loader, *loaders)
         # {% endif %}
         if warning:
             self.warn(warning)
         for name, fact in self.facts.items():
             self.print(f"{name:<12}{fact}")
-        notes = train_loader.info.get("notes", [])
+        notes = [*train_loader.info.get("notes", []), *self.notes]
         for note in notes:  # a table may have a thousand columns
             text = textwrap.shorten(note, 500, placeholder=" ... (all of it is in run.json)")
             self.print(f"{'note':<12}{text}")
@@ -144,6 +153,7 @@ class Logger:
             write_keys(self.run_dir / "checkpoints", train_loader.dataset)
         facts = {**self.facts, "notes": notes, "higher_is_better": self.higher_is_better}
         facts["class_counts"] = train_loader.info.get("class_counts", {})
+        facts["starts"] = self.starts
         text = json.dumps(facts, indent=2, ensure_ascii=False)
         write_text(self.run_dir / "run.json", text + "\n")
         records = self.open_records(state)
@@ -152,6 +162,7 @@ class Logger:
             steps = self.args.epochs * self.steps_per_epoch - state.step
             self.profiler = start_profiler(self.run_dir / "trace.json", steps)
         # {% if cookiecutter.logger != "none" %}
+        self.tracker.options |= flatten(self.starts[-1])
         self.tracker.start()
         self.runtime.resources.callback(self.finish_tracker)
         for record in records:  # of a resumed run; the tracker skips what it has
@@ -180,12 +191,22 @@ class Logger:
         }
         if self.args.evaluate:
             facts["weights"] = str(self.args.evaluate)
+        if self.args.init_from:
+            facts["weights"] = f"at first those of {self.args.init_from}"
         counts = loaders[0].info.get("class_counts", {}).get("train")
         if counts:
             largest = max(counts, key=counts.__getitem__)
             share = counts[largest] / sum(counts.values())
             facts["classes"] = f"{len(counts)}, the largest {largest} with {share:.1%} of train"
         return facts
+
+    def add_start(self, state: Any, *loaders: Any) -> None:
+        """Add this start to those of the run, and the commit of its code to the facts."""
+        datasets = [loader.dataset for loader in loaders]
+        self.starts = add_start(self.run_dir, self.runtime.start, state.step, datasets)
+        code = describe_code(self.starts)
+        if code:
+            self.facts["code"] = code
 
     def open_records(self, state: Any) -> list[Record]:
         """Drop the records of a resumed run that come after its state; return the others."""
@@ -436,6 +457,7 @@ class Logger:
             return
         # {% endif %}
         self.facts["peak memory"] = f"{memory / 2**30:.2f} GiB of {where}"
+        self.facts |= describe_machine(self.starts[-1])
         best = self.best_epoch()
         summary = format_summary(self.run_dir, self.args, self.facts, best, values, self.figures)
         write_text(self.run_dir / "summary.md", summary)

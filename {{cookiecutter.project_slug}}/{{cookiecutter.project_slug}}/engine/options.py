@@ -134,12 +134,16 @@ def parse_with_saved_options(parser: ArgumentParser, argv: list[str]) -> Namespa
     else:
         saved = read_config(parser, path)
         names = typed_names(parser, argv)
+        if first.evaluate is not None:
+            saved.pop("init_from", None)  # what is tested has its weights
         check_names(parser, path, saved, defaults, ignore=first.evaluate is not None)
         if first.resume:
             check_unchanged(parser, first, names, saved)
         args = parse_without_required(parser, argv, saved)
         for name in saved.keys() - names:
             setattr(args, name, restore(parser, path, name, saved[name], defaults.get(name)))
+    if args.init_from and getattr(args, "pretrained", False):
+        parser.error("--init-from and --pretrained exclude each other: both give the first weights")
     args.run_dir = first.run_dir
     args.changed = changed_options(parser, args, defaults)
     args.defaults = defaults
@@ -254,6 +258,10 @@ def check_source(parser: ArgumentParser, args: Namespace) -> None:
     for name in ("config", "evaluate"):
         if args.resume and getattr(args, name) is not None:
             parser.error(f"--resume and --{name} exclude each other")
+    if args.init_from is not None and args.evaluate is not None:
+        parser.error("--init-from and --evaluate exclude each other")
+    if args.init_from is not None and not args.resume and not args.init_from.exists():
+        parser.error(f"--init-from: {args.init_from} does not exist")
     if args.check_data and (args.resume or args.evaluate is not None):
         parser.error("--check-data ends before a training, --resume or --evaluate can begin")
     if args.run_dir is None:

@@ -17,9 +17,10 @@ from .options import to_save
 from .terminal import say
 
 # What a run has made before its first record, and what a killed one has left half written.
-FIRST_FILES = (".lock", "config.json", "run.json", "metrics.jsonl", "checkpoints/train_samples.npy")
+FIRST_FILES = {".lock", "config.json", "run.json", "changes.diff", "metrics.jsonl"}
+FIRST_FILES |= {"checkpoints/train_samples.npy"}
 FIRST_PATTERN = re.compile(r"tracker_\w+\.txt|events\.out\.tfevents\..+")
-PARTIAL = re.compile(r"[\w-]+\.(json|jsonl|md|npy|png|pt|txt)\.tmp\.\d+")
+PARTIAL = re.compile(r"[\w-]+\.(diff|json|jsonl|md|npy|png|pt|txt)\.tmp\.\d+")
 # Errors of a file system without locks.
 NO_LOCKS = {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
@@ -44,6 +45,7 @@ def create_run_dir(args: Namespace, resources: contextlib.ExitStack) -> Path:
             remove_partial_files(folder)
         if new:  # a resume that is refused leaves the options as they were
             write_options(run_dir / "config.json", args)
+        args.run_dir = run_dir  # for the last line of a run that fails
     except OSError as error:
         path = error.filename or run_dir or "runs"
         reason = error.strerror or error
@@ -105,6 +107,14 @@ def new_names(args: Namespace) -> Iterator[Path]:
     while True:  # other runs may start in the same second
         yield home / f"{name}-{number}"
         number += 1
+
+
+def find_weights(path: Path) -> Path:
+    """Return the checkpoint that a path means: a file, or the best one of a run directory."""
+    if not path.is_dir():
+        return path
+    best = path / "checkpoints" / "best.pt"
+    return best if best.exists() else best.with_name("last.pt")
 
 
 def lock(run_dir: Path, resources: contextlib.ExitStack) -> None:

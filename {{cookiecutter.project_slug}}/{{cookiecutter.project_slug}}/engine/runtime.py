@@ -22,6 +22,11 @@ from .gpus import explain_unused_gpu
 # {% if cookiecutter.distributed != "none" %}
 from .processes import Processes
 # {% endif %}
+# {% if cookiecutter.distributed == "none" %}
+from .provenance import describe_start
+# {% else %}
+from .provenance import Start, describe_start
+# {% endif %}
 from .terminal import say
 
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP")  # not every system has all of them
@@ -59,6 +64,13 @@ class Runtime:
         # {% if cookiecutter.distributed != "none" %}
         self.processes.connect(self.device)
         vars(args).update(vars(self.processes.broadcast(args)))  # rank 0's options are everyone's
+        # {% endif %}
+        # {% if cookiecutter.distributed == "none" %}
+        self.start = describe_start()  # for run.json
+        # {% else %}
+        self.start: Start = {}  # for run.json, which rank 0 writes
+        if self.processes.rank == 0:
+            self.start = describe_start()
         # {% endif %}
 
     def autocast(self) -> torch.autocast:

@@ -8,17 +8,16 @@ import sys
 # {% if cookiecutter.distributed != "none" %}
 import time
 # {% endif %}
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 from .errors import Stopped, UserError
+from .out_of_memory import find_message, get_remedy
 
 # What the machine lacks: words of an exception's message, and what its user can do.
 REMEDIES = {
-    "CUDA out of memory": "Try a smaller --batch-size, or --grad-accum",
-    "MPS backend out of memory": "Try a smaller --batch-size, or --grad-accum",
-    "DefaultCPUAllocator: can't allocate memory": "Try a smaller --batch-size, or --grad-accum",
     # {% if own.workers %}
     "unable to allocate shared memory": "Enlarge /dev/shm (docker: --shm-size), or --workers 0",
     "is killed by signal: Killed": "It may have needed too much memory: try fewer --workers",
@@ -63,10 +62,11 @@ def silence(file: TextIO) -> None:
 
 
 @contextmanager
-def as_script() -> Iterator[None]:
+def as_script(args: Namespace | None = None) -> Iterator[None]:
     """End a script as its user expects: a mistake of his with one line and exit code 2.
 
-    A stop signal ends it with 128 + the signal's number. An exception of the code keeps its
+    `args` are the options of a training, which tell what to type if it needs too much memory. A
+    stop signal ends it with 128 + the signal's number. An exception of the code keeps its
     traceback.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # for the imports
@@ -87,7 +87,7 @@ def as_script() -> Iterator[None]:
         say("stopped", sys.stderr)
         sys.exit(128 + signal.SIGINT)
     except Exception as error:
-        message = explain(error)
+        message = explain(error, args)
         # {% if cookiecutter.distributed != "none" %}
         if not is_rank0() or is_of_peer(error):
             time.sleep(5)  # if another process reports it, torchrun ends this one meanwhile
@@ -120,7 +120,7 @@ def is_of_peer(error: Exception) -> bool:
 
 
 # {% endif %}
-def explain(error: Exception) -> str:
+def explain(error: Exception, args: Namespace | None) -> str:
     """Return one line for a mistake of the script's user or a limit of the machine, else nothing.
 
     An error of a DataLoader worker holds the worker's traceback; its last line is the message.
@@ -130,6 +130,9 @@ def explain(error: Exception) -> str:
         return text.rpartition("UserError: ")[2].strip()
     if isinstance(error, MemoryError):
         return "there is not enough memory: try a smaller --batch-size, or smaller samples"
+    message = find_message(error)
+    if message:
+        return f"{message.rstrip('.')}. {get_remedy(args)}"
     for words, remedy in REMEDIES.items():
         for line in text.splitlines():
             if words in line:
