@@ -1,11 +1,13 @@
 """compare.py, and the curves and summaries of runs, on made-up run directories."""
 
+import csv
 import importlib
 import importlib.util
 import json
 import math
 import os
 import re
+import statistics
 import subprocess
 import sys
 from argparse import Namespace
@@ -257,7 +259,125 @@ def test_legend_of_the_curves(default_project, runs, tmp_path):
         assert f"augment=True, lr=0.005 ({name})" in texts
 
 
+# --------------------------------------------------------------------------------- repetitions
+
+
+@pytest.fixture
+def repeated(tmp_path: Path) -> Path:
+    """Three seeds of one option, two of another with a lost test, and one run that has begun."""
+    folder = tmp_path / "runs"
+    for seed, accuracy in enumerate([0.8, 0.9, 0.85]):
+        test = {"test/loss": 0.25, "test/accuracy": accuracy - 0.1}
+        make_run(folder / f"a{seed}", make_records([0.2, accuracy], test), lr=0.1, seed=seed)
+    make_run(folder / "b0", make_records([0.5], {"test/loss": 0.5}), lr=0.2, seed=0)
+    make_run(folder / "b1", make_records([0.7, 0.6]), lr=0.2, seed=1)
+    make_run(folder / "begun", [], lr=0.2, seed=2)
+    return folder
+
+
+def test_runs_that_differ_in_the_seed_share_a_row(default_project, repeated):
+    arguments = [*sorted(repeated.iterdir()), "--output", repeated / "curves.png"]
+    header, *rows = read_table(run_compare(default_project, *arguments)[0])
+    results = ["n", "val/accuracy", "best", "best epoch", "time", "test/loss", "test/accuracy"]
+    assert header == ["best run", "lr", "seed", *results]
+    first = ["2 of 2", "5.0 s", "0.25 ± 0", "0.750 ± 0.050"]
+    second = ["1 of 2", "3.5 s", "0.5 (n=1)", "-"]
+    assert rows == [
+        ["a1", "0.1", "0-2", "3", "0.850 ± 0.050", "0.9", *first],
+        ["b1", "0.2", "0, 1", "2", "0.60 ± 0.14", "0.7", *second],
+        ["begun", "0.2", "2", "1", "-", "-", "-", "0.0 s", "-", "-"],
+    ]
+    header, *rows = read_table(run_compare(default_project, *arguments, "--each")[0])
+    assert header[:3] == ["run", "lr", "seed"]
+    assert [row[0] for row in rows] == ["a1", "a2", "a0", "b1", "b0", "begun"]
+
+
+def test_a_second_run_of_a_seed_is_no_further_sample(default_project, repeated):
+    make_run(repeated / "again", make_records([0.2, 0.8]), lr=0.1, seed=0, device="cpu")
+    out, _ = run_compare(
+        default_project, *sorted(repeated.iterdir()), "--output", repeated / "curves.png"
+    )
+    rows = {row[0]: row[1:4] for row in read_table(out)[1:]}
+    assert rows["a1"] == ["0.1", "0-2", "3"]
+    assert rows["again"] == ["0.1", "0", "1"]  # of two equal runs, the first is in the group
+
+
+def test_folds_of_the_same_number_share_a_row(default_project, tmp_path):
+    for fold, accuracy in {None: 0.9, "1/2": 0.5, "2/2": 0.6, "1/3": 0.7}.items():
+        name = str(fold).replace("/", "of")
+        make_run(tmp_path / "runs" / name, make_records([accuracy]), fold=fold, seed=0)
+    out, _ = run_compare(
+        default_project, *(tmp_path / "runs").iterdir(), "--output", tmp_path / "curves.png"
+    )
+    rows = [row[:4] for row in read_table(out)[1:]]
+    assert rows == [
+        ["None", "None", "1", "0.9"],
+        ["1of3", "1/3", "1", "0.7"],
+        ["2of2", "1/2, 2/2", "2", "0.550 ± 0.071"],
+    ]
+
+
+def test_formats_for_papers_and_programs(default_project, repeated, tmp_path):
+    for path in [repeated / "begun", repeated / "b0", repeated / "b1"]:
+        config = json.loads((path / "config.json").read_text())
+        (path / "config.json").write_text(json.dumps({**config, "model": "a_b & 5 %"}))
+    texts = {}
+    for name in ("markdown", "latex", "csv"):
+        arguments = [*sorted(repeated.iterdir()), "--format", name, "--output", tmp_path / "c.png"]
+        texts[name], err = run_compare(default_project, *arguments, columns=40)
+        assert not err
+    lines = texts["markdown"].splitlines()
+    assert len(lines) == 5 and lines[0].startswith("| best run | model | lr | seed | n |")
+    assert "| a1 | cnn | 0.1 | 0-2 | 3 | 0.850 ± 0.050 | 0.9 |" in lines[2]
+    latex = texts["latex"].splitlines()
+    assert latex[:2] == [r"\begin{tabular}{lrrrrrrrrrr}", r"\toprule"]
+    assert latex[4].startswith(r"a1 & cnn & 0.1 & 0-2 & 3 & 0.850 $\pm$ 0.050 & 0.9 &")
+    assert latex[5].startswith(r"b1 & a\_b \& 5 \% & 0.2 &")
+    assert latex[-2:] == [r"\bottomrule", r"\end{tabular}"]
+    rows = list(csv.DictReader(texts["csv"].splitlines()))
+    assert [row["best run"] for row in rows] == ["a1", "b1", "begun"]
+    accuracies = [0.8, 0.9, 0.85]
+    assert float(rows[0]["val/accuracy"]) == statistics.mean(accuracies)
+    assert float(rows[0]["val/accuracy std"]) == statistics.stdev(accuracies)
+    assert [rows[0]["n"], rows[0]["val/accuracy n"], rows[0]["seed"]] == ["3", "3", "0-2"]
+    assert rows[1]["test/loss"] == "0.5" and rows[2]["val/accuracy"] == ""
+
+
+def test_bands_of_repeated_runs(report):
+    runs = []
+    for accuracies in ([0.1, 0.5, 0.9], [0.3, 0.5], [0.2, 0.8, 0.7]):
+        records = make_records(accuracies)
+        runs.append([record for record in records if record["event"] == "epoch"])
+    means, deviations = report.average_runs(runs, "val/accuracy")
+    assert [record["epoch"] for record in means] == [1, 2]  # the second run has no third
+    assert [record["val/accuracy"] for record in means] == pytest.approx([0.2, 0.6])
+    assert deviations == pytest.approx([0.1, math.sqrt(0.03)])
+    assert report.average_runs(runs[:1], "val/accuracy")[0] == runs[0]
+    figure = report.draw_runs([("three", runs, "accuracy"), ("one", runs[:1], "accuracy")])
+    loss, accuracy = figure.axes
+    assert [len(axes.lines) for axes in (loss, accuracy)] == [4, 4]
+    for axes in (loss, accuracy):
+        (band,) = axes.collections  # of the three, in the color of their mean
+        assert band.get_facecolor()[0][:3] == pytest.approx(axes.lines[0].get_color()[:3])
+    heights = accuracy.collections[0].get_paths()[0].vertices[:, 1]
+    assert [heights.min(), heights.max()] == pytest.approx([0.1, 0.6 + math.sqrt(0.03)])
+    assert "standard deviation" in figure.legends[0].get_title().get_text()
+
+
 # ----------------------------------------------------------------------- engine/report.py
+
+
+def test_spreads(report):
+    texts = {
+        (0.8532, 0.8741): "0.864 ± 0.015",
+        (0.5,): "0.5",
+        (0.5, 0.5): "0.5 ± 0",
+        (31410.0, 31610.0): "31,510 ± 141",
+        (1e-12, 3e-12): "2e-12 ± 1.4e-12",
+        (2.0, 9.0): "5.5 ± 4.9",
+    }
+    for values, text in texts.items():
+        assert report.format_spread(list(values)) == text
 
 
 def test_numbers_and_durations(report):

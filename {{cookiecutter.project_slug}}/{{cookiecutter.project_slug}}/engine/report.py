@@ -10,6 +10,7 @@ import math
 import shlex
 from argparse import Namespace
 from pathlib import Path
+from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 from .options import as_words
@@ -86,27 +87,71 @@ def get_train_label(args: Namespace) -> str:
     return f"train (with {' and '.join(causes)})" if causes else "train"
 
 
-def draw_runs(runs: list[tuple[str, list[Record], str]]) -> Figure:
-    """Draw loss and monitored metrics of several runs, given as (label, epochs, monitor)."""
+def draw_runs(groups: list[tuple[str, list[list[Record]], str]]) -> Figure:
+    """Draw loss and monitored metrics of groups of runs, given as (label, runs' epochs, monitor).
+
+    Of several runs, the mean is drawn, and a band of one standard deviation around it.
+    """
     import matplotlib
 
-    names = list(dict.fromkeys(["loss", *(monitor for _, _, monitor in runs)]))
-    colors = matplotlib.colormaps["tab10" if len(runs) <= 10 else "tab20"]
-    lines = sum(label.count("\n") + 1 for label, _, _ in runs)
+    names = list(dict.fromkeys(["loss", *(monitor for _, _, monitor in groups)]))
+    colors = matplotlib.colormaps["tab10" if len(groups) <= 10 else "tab20"]
+    lines = sum(label.count("\n") + 1 for label, _, _ in groups)
     height = max(4, 1 + 0.2 * lines)  # inches, for the legend
+    dotted = {"linestyle": ":", "linewidth": 1, "marker": ""}
     figure, grid = new_figure(1, len(names), size=(5 * len(names) + 3, height))
     for axes, name in zip(grid[0], names, strict=True):
-        for number, (label, epochs, _) in enumerate(runs):
+        for number, (label, runs, _) in enumerate(groups):
             color = colors(number % colors.N)
-            dotted = {"linestyle": ":", "linewidth": 1, "marker": ""}
-            plot_metric(axes, epochs, f"train/{name}", color=color, **dotted)
             label = "\n".join(plain(line, 80) for line in label.split("\n"))
-            plot_metric(axes, epochs, f"val/{name}", color=color, label=label)
-        finish_axes(axes, name)
+            train, _ = average_runs(runs, f"train/{name}")
+            plot_metric(axes, train, f"train/{name}", color=color, **dotted)
+            val, _ = average_runs(runs, f"val/{name}")
+            plot_metric(axes, val, f"val/{name}", color=color, label=label)
+        finish_axes(axes, name)  # the curves decide on the scale, not the bands
+        for number, (_, runs, _) in enumerate(groups):
+            plot_band(axes, runs, f"val/{name}", color=colors(number % colors.N))
     handles, labels = grid[0][0].get_legend_handles_labels()
     title = "validation (dotted: train)"
+    if any(len(runs) > 1 for _, runs, _ in groups):
+        title += "\nmean ± standard deviation"
     figure.legend(handles, labels, loc="outside right upper", title=title, fontsize="small")
     return figure
+
+
+def plot_band(axes: Axes, runs: list[list[Record]], key: str, **style: Any) -> None:
+    """Fill one standard deviation around the mean of several runs."""
+    if len(runs) < 2:
+        return
+    means, deviations = average_runs(runs, key)
+    epochs, low, high = [], [], []
+    for record, deviation in zip(means, deviations, strict=True):
+        epochs.append(record["epoch"])
+        low.append(record[key] - deviation)
+        high.append(record[key] + deviation)
+    axes.fill_between(epochs, low, high, alpha=0.2, linewidth=0, **style)
+
+
+def average_runs(runs: list[list[Record]], key: str) -> tuple[list[Record], list[float]]:
+    """Return records of a metric's mean over runs, and the standard deviation in each of them.
+
+    Epochs that one of the runs lacks are left out: a mean over fewer runs would make a step. The
+    records of a single run stay as they are.
+    """
+    if len(runs) == 1:
+        return runs[0], [0.0] * len(runs[0])
+    values: dict[int, list[float]] = {}  # by epoch
+    for records in runs:
+        for record in records:
+            if is_finite(record.get(key)):
+                values.setdefault(record["epoch"], []).append(record[key])
+    means: list[Record] = []
+    deviations = []
+    for epoch, found in sorted(values.items()):
+        if len(found) == len(runs):
+            means.append({"epoch": epoch, key: mean(found)})
+            deviations.append(stdev(found))
+    return means, deviations
 
 
 def plot_metric(axes: Axes, epochs: list[Record], key: str, **style: Any) -> None:
@@ -183,6 +228,22 @@ def format_number(value: float | None) -> str:
     if 999.95 <= abs(value) < 1e9:
         return f"{value:,.0f}"
     return f"{value:.4g}"
+
+
+def format_spread(values: list[float]) -> str:
+    """Return mean ± standard deviation (of a sample, n - 1), or the number if there is only one.
+
+    The deviation has two digits, and the mean as many decimals: 0.853 ± 0.021.
+    """
+    if len(values) == 1:
+        return format_number(values[0])
+    center, deviation = mean(values), stdev(values)
+    if deviation == 0:
+        return f"{format_number(center)} ± 0"
+    decimals = max(0, 1 - math.floor(math.log10(deviation)))
+    if decimals > 8 or max(abs(center), deviation) >= 1e9:
+        return f"{format_number(center)} ± {deviation:.2g}"
+    return f"{center:,.{decimals}f} ± {deviation:,.{decimals}f}"
 
 
 def format_duration(seconds: float) -> str:
