@@ -6,7 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Iterable
-# {% if cookiecutter.task == "tabular" %}
+# {% if cookiecutter.task in cookiecutter._uses.columns %}
 from datetime import datetime, timedelta, timezone
 # {% endif %}
 from pathlib import Path
@@ -72,7 +72,7 @@ TIMES = {
     "date with the year last": re.compile(rf"{YEAR_LAST}(,?[T ]{CLOCK}{OFFSET})?", re.ASCII),
     "time": re.compile(CLOCK, re.ASCII),
 }
-# {% if cookiecutter.task == "tabular" %}
+# {% if cookiecutter.task in cookiecutter._uses.columns %}
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 # {% endif %}
 
@@ -170,7 +170,7 @@ class Profile:
 
     def __init__(self, name: str):
         self.name = name
-        # {% if cookiecutter.task == "tabular" %}
+        # {% if cookiecutter.task in cookiecutter._uses.columns %}
         self.remedy = f"add --columns {name}=category (or =drop)"  # of a cell that is no number
         # {% endif %}
         self.forms: Counter[Form] = Counter()
@@ -354,7 +354,7 @@ def mistake(profile: Profile, place: Place) -> UserError:
     """Return the error of a cell that is of another form than the rest of the column."""
     usual = profile.places[profile.forms.most_common(1)[0][0]]
     unlike = f", unlike {usual.cell!r} in row {usual.row}" if usual != place else ""
-    # {% if cookiecutter.task == "tabular" %}
+    # {% if cookiecutter.task in cookiecutter._uses.columns %}
     remedy = f"leave the cell empty, or {profile.remedy}"
     # {% else %}
     remedy = "or leave the cell empty"
@@ -436,7 +436,7 @@ def to_number(cell: str, reading: Reading) -> float:
     cell = simplify(cell)
     if form.kind == "infinite":
         return float(cell)
-    # {% if cookiecutter.task == "tabular" %}
+    # {% if cookiecutter.task in cookiecutter._uses.columns %}
     if form.kind in TIMES and form.kind == reading.form.kind:
         match = TIMES[form.kind].fullmatch(cell)
         assert match is not None
@@ -451,7 +451,7 @@ def to_number(cell: str, reading: Reading) -> float:
             value = float(digits.replace(",", "."))
             return -value if "-" in (match["sign"], match["sign2"]) else value
     raise ValueError(cell)
-# {% if cookiecutter.task == "tabular" %}
+# {% if cookiecutter.task in cookiecutter._uses.columns %}
 
 
 def hours(match: re.Match[str]) -> float:

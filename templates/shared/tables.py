@@ -88,7 +88,7 @@ def open_table(path: Path, has_header: bool = True) -> Table:
     return CsvTable(path, has_header)
 
 
-# {% if cookiecutter.task == "tabular" %}
+# {% if cookiecutter.task in cookiecutter._uses.columns %}
 def read_table(path: Path, has_header: bool = True) -> DataFrame:
     """Return all rows of a table at once, as `Table.parts()` describes them."""
     import pandas
