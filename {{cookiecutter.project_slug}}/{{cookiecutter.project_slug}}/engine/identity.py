@@ -17,7 +17,7 @@ from .files import replacing
 LONGEST = 60  # characters of a value in a message
 ENCODINGS = {"vocabulary", "tokenizer"}  # what the numbers in the model's input mean
 REPORTED = {"notes", "class_counts"}  # what `info` tells about the files, and no model depends on
-REPORTED |= {"text_column", "label_column", "window", "horizon", "source"}
+REPORTED |= {"text_column", "label_column", "window", "horizon", "source", "mask_format"}
 
 
 def check_model(saved: dict[str, Any], config: dict[str, Any]) -> None:
