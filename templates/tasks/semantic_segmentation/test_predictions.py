@@ -11,6 +11,7 @@ from torchvision.transforms.v2.functional import to_pil_image
 
 from {{ cookiecutter.project_slug }}.datasets import DATASETS
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
+from {{ cookiecutter.project_slug }}.engine.output_files import name_outputs
 from {{ cookiecutter.project_slug }}.engine.runtime import start
 from {{ cookiecutter.project_slug }}.predictions import choose_classes
 from {{ cookiecutter.project_slug }}.utils import (
@@ -102,6 +103,14 @@ def test_masks_get_the_size_of_their_image() -> None:
     assert torch.equal(choose_classes(logits, (6, 4)), logits.argmax(dim=0).byte())
     fine = torch.nn.functional.interpolate(logits[None], (13, 20), mode="bilinear")[0]
     assert torch.equal(choose_classes(logits, (13, 20)), fine.argmax(dim=0).byte())
+
+
+def test_every_output_has_a_name_of_its_own_below_the_folder() -> None:
+    paths = [Path("a/1.png"), Path("a/2.jpg"), Path("a/2.PNG"), Path("a/sub/../../b/1.png")]
+    assert name_outputs(paths) == [Path("a/1"), Path("a/2.jpg"), Path("a/2.PNG"), Path("b/1")]
+    assert name_outputs([Path("x/y/1.png")]) == [Path("1")]
+    with pytest.raises(UserError, match=r"2 inputs in .* have the name 1"):
+        name_outputs([Path("1.png"), Path("1.PNG")])
 
 
 def test_a_photograph_has_its_mask_as_it_is_seen(run_dir: Path, tmp_path: Path) -> None:
