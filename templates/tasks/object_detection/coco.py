@@ -224,7 +224,7 @@ def find_coco_splits(home: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
     The files are train.json, val.json and test.json, or one file that is split 8:1:1, in the folder
     or in annotations/; or each split has a folder of images with a file beside them.
     """
-    paths, notes = find_files(home)
+    paths, notes = find_json(home)
     splits: dict[str, list[Sample]] = {}
     left_out: Counter[str] = Counter()
     first = paths["train"]
@@ -242,7 +242,7 @@ def find_coco_splits(home: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
     return arrange_splits(home, splits, classes, notes + describe_left_out(left_out))
 
 
-def find_files(home: Path) -> tuple[dict[str, Path], list[str]]:
+def find_json(home: Path) -> tuple[dict[str, Path], list[str]]:
     """Return the JSON file of each split, "train" alone if it is still to be divided, and notes."""
     for folder in (home, home / "annotations"):
         if folder != home and not folder.is_dir():
