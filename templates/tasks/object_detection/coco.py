@@ -156,13 +156,75 @@ def load_coco(data_dir: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
     return arrange_splits(data_dir, splits, first.classes, notes)
 
 
+class CocoLabels(CocoFile):
+    """The boxes of given images, with the ids that the file has for these and for its categories.
+
+    A name in the file is the end of the path of its image, or else the name of one image alone.
+    """
+
+    def __init__(self, path: Path, inputs: list[Path]):
+        self.inputs: dict[str, list[Path]] = {}  # by name
+        for image in inputs:
+            self.inputs.setdefault(image.name, []).append(image)
+        self.names: Counter[str] = Counter()  # of the images in the file, without folders
+        self.image_ids: dict[Path, Any] = {}
+        self.category_ids: dict[str, Any] = {}
+        super().__init__(path, Path(), [])
+
+    def add_category(self, entry: Entry, name: str) -> None:
+        super().add_category(entry, name)
+        self.category_ids[str(entry["name"])] = entry["id"]
+
+    def add_image(self, entry: Entry, name: str) -> None:
+        if not self.names:
+            self.names.update(get_name(image["file_name"]) for image in self.content["images"])
+        super().add_image(entry, name)
+        self.image_ids[self.images[str(entry["id"])][0]] = entry["id"]
+
+    def find_image(self, file_name: str, name: str) -> Path:
+        """Return the input that an image of the file is; its own name if it is none of them."""
+        slashes = file_name.replace("\\", "/")
+        same = self.inputs.get(get_name(slashes), [])
+        found = [path for path in same if path.absolute().as_posix().endswith(f"/{slashes}")]
+        if len(found) > 1:
+            raise UserError(f"{self.path}, {name}: {file_name} may be {found[0]} or {found[1]}")
+        if not found and len(same) == self.names[get_name(slashes)] == 1:
+            found = same
+        return found[0] if found else Path(slashes)
+
+    def get_boxes(self, classes: list[str], known: Path, inputs: list[Path]) -> list[Sample]:
+        """Return the samples of the inputs, with the labels that the classes have in `known`.
+
+        Raises UserError if an input or a class is not in the file.
+        """
+        for name in classes:
+            if name not in self.category_ids:
+                raise UserError(f"{self.path} has no category {name!r}, which {known} predicts")
+        samples = {}
+        for (path, _), sample in zip(
+            self.images.values(), self.get_samples(classes, known), strict=True
+        ):
+            samples[path] = sample
+        for path in inputs:
+            if path not in samples:
+                raise UserError(f"{self.path} holds no image {path}")
+        if len(samples) > len(inputs):
+            self.left_out["image that is no input"] += len(samples) - len(inputs)
+        return [samples[path] for path in inputs]
+
+
+def get_name(path: str) -> str:
+    """Return the last part of a path of any system."""
+    return str(path).replace("\\", "/").rpartition("/")[2]
+
+
 def find_coco_splits(home: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
     """Return the training, validation and test split in a folder, and `info` of them.
 
     The files are train.json, val.json and test.json, or one file that is split 8:1:1, in the folder
     or in annotations/; or each split has a folder of images with a file beside them.
     """
-    paths, notes = find_files(home)
+    paths, notes = find_json(home)
     splits: dict[str, list[Sample]] = {}
     left_out: Counter[str] = Counter()
     first = paths["train"]
@@ -180,7 +242,7 @@ def find_coco_splits(home: Path) -> tuple[list[list[Sample]], dict[str, Any]]:
     return arrange_splits(home, splits, classes, notes + describe_left_out(left_out))
 
 
-def find_files(home: Path) -> tuple[dict[str, Path], list[str]]:
+def find_json(home: Path) -> tuple[dict[str, Path], list[str]]:
     """Return the JSON file of each split, "train" alone if it is still to be divided, and notes."""
     for folder in (home, home / "annotations"):
         if folder != home and not folder.is_dir():

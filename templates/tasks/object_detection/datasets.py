@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL.Image import Image
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
@@ -61,17 +62,11 @@ def augment(batch: tuple[Tensor, ...], noise: Tensor) -> tuple[Tensor, ...]:
     return (images * brightness).clamp(max=1), boxes, labels
 
 
-class ImageFiles(Dataset):
-    """Images that are read when they are needed, with their boxes, fitted into a square."""
+class ToSquare:
+    """Fits images and their boxes into squares, with black at the right and at the bottom."""
 
-    def __init__(
-        self, samples: list[Sample], size: int, info: dict[str, Any], augmented: bool = False
-    ):
-        self.samples = samples
-        self.names = [sample.name for sample in samples]
+    def __init__(self, size: int, augmented: bool = False):
         self.size = size
-        self.info = {**info, "image_size": size}
-        self.most = max([1, *(len(sample.labels) for sample in samples)])
         transforms = [v2.ToImage()]
         if augmented:  # as for SSD (Liu et al. 2016, https://arxiv.org/abs/1512.02325)
             transforms.append(v2.RandomPhotometricDistort())
@@ -83,22 +78,51 @@ class ImageFiles(Dataset):
         transforms.append(v2.ToDtype(torch.float32, scale=True))
         self.transform = v2.Compose(transforms)
 
+    def __call__(
+        self, image: Image, boxes: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, tuple[int, int]]:
+        """Return the square image, (3, size, size), the boxes, (n, 4), and their labels, (n,).
+
+        The fourth value is the height and width that the image had before it was padded.
+        """
+        boxes = BoundingBoxes(boxes, format="XYXY", canvas_size=(image.height, image.width))
+        sample = self.transform({"image": image, "boxes": boxes, "labels": labels})
+        height, width = sample["image"].shape[1:]
+        border = (0, self.size - width, 0, self.size - height)
+        square = F.pad(sample["image"].as_subclass(Tensor), border)
+        return square, sample["boxes"].as_subclass(Tensor), sample["labels"], (height, width)
+
+
+def fill_up(boxes: Tensor, labels: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """Return boxes (most, 4) and labels (most,), so that a batch of images has as many of each."""
+    missing = most - len(labels)
+    return F.pad(boxes, (0, 0, 0, missing)), F.pad(labels, (0, missing), value=-1)
+
+
+class ImageFiles(Dataset):
+    """Images that are read when they are needed, with their boxes, fitted into a square."""
+
+    def __init__(
+        self, samples: list[Sample], size: int, info: dict[str, Any], augmented: bool = False
+    ):
+        self.samples = samples
+        self.names = [sample.name for sample in samples]
+        self.info = {**info, "image_size": size}
+        self.most = get_most(samples)
+        self.transform = ToSquare(size, augmented)
+
     def __len__(self) -> int:
         return len(self.samples)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
         image, boxes = self.samples[index].read()
-        boxes = BoundingBoxes(boxes, format="XYXY", canvas_size=(image.height, image.width))
-        labels = self.samples[index].labels
-        sample = self.transform({"image": image, "boxes": boxes, "labels": labels})
-        height, width = sample["image"].shape[1:]
-        border = (0, self.size - width, 0, self.size - height)
-        missing = self.most - len(sample["labels"])
-        return (
-            F.pad(sample["image"].as_subclass(Tensor), border),
-            F.pad(sample["boxes"].as_subclass(Tensor), (0, 0, 0, missing)),
-            F.pad(sample["labels"], (0, missing), value=-1),
-        )
+        square, boxes, labels, _ = self.transform(image, boxes, self.samples[index].labels)
+        return square, *fill_up(boxes, labels, self.most)
+
+
+def get_most(samples: list[Sample]) -> int:
+    """Return the highest number of boxes in an image, at least one."""
+    return max([1, *(len(sample.labels) for sample in samples)])
 
 
 def from_files(args: Namespace, splits: list[list[Sample]], info: dict[str, Any]) -> Splits:

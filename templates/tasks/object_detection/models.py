@@ -30,7 +30,7 @@ from torchvision.ops.feature_pyramid_network import LastLevelP6P7
 from .engine.errors import UserError
 
 Tensors = dict[str, Tensor]
-Output = tuple[Tensors, list[Tensors]]  # losses, detections
+Detected = tuple[Tensors, list[Tensors]]  # losses, detections
 STRIDE = 4  # pixels from one cell of CenterNet to the next
 
 
@@ -116,7 +116,7 @@ class CenterNet(nn.Module):
 
     def forward(
         self, images: Tensor, boxes: Tensor | None = None, labels: Tensor | None = None
-    ) -> Output:
+    ) -> Detected:
         heatmap, predicted = self.find_centers(images)
         losses: Tensors = {}
         if boxes is not None and labels is not None:
@@ -235,7 +235,7 @@ class TorchvisionDetector(nn.Module):
 
     def forward(
         self, images: Tensor, boxes: Tensor | None = None, labels: Tensor | None = None
-    ) -> Output:
+    ) -> Detected:
         targets = None
         if boxes is not None and labels is not None:
             targets = []

@@ -1,6 +1,7 @@
 """Images with masks: torchvision's data sets, and folders of own files."""
 
 import random
+import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable
@@ -19,9 +20,11 @@ from .listing import describe_left_out, list_files
 from .masks import IGNORED, MaskReader, read_classes
 from .paired_folders import find_paired_folders, get_stem, group_by_stem
 from .splits import complete, divide, split_indices
+from .terminal import say
 
 MASK_SUFFIXES = SUFFIXES - {".pbm", ".pgm", ".pnm", ".ppm"}  # their values are scaled when read
 CHECKED = 100  # masks that are read before a training, --check-data reads all
+MASK_FOLDERS = ("masks", "labels")  # beside the images
 ENDINGS = ("", "_mask", "-mask", "_label", "_labels", "_gt", "_seg")  # of a mask's name
 
 
@@ -90,22 +93,22 @@ def check_size(path: Path, size: tuple[int, int], image_size: tuple[int, int]) -
     raise UserError(text)
 
 
-def find_mask_splits(folder: Path, ignored: int) -> tuple[list[MaskFiles], list[str], list[str]]:
-    """Return the training, validation and test split in a folder, the classes, and notes.
+def find_mask_splits(folder: Path, ignored: int) -> tuple[list[MaskFiles], MaskReader, list[str]]:
+    """Return the training, validation and test split in a folder, the reader of masks, and notes.
 
     The splits are train/images and train/masks, or images/train and masks/train, and so on, or
     `folder` itself, with images/ and masks/, is split 8:1:1. A tenth of train validates, and val is
     tested, if these are missing. Raises UserError, which names the file.
     """
     reader = read_classes(folder / "classes.txt", ignored)
-    folders, notes = find_paired_folders(folder, ("masks", "labels"))
+    folders, notes = find_paired_folders(folder, MASK_FOLDERS)
     left_out: Counter[str] = Counter()
     splits = {}
     for split, (images, masks) in folders.items():
         splits[split] = find_pairs(folder, images, masks, reader, left_out)
     notes += describe_left_out(left_out)
     notes += check_masks(folder, splits, reader)
-    return complete(splits, MaskFiles.divide), reader.classes, notes
+    return complete(splits, MaskFiles.divide), reader, notes
 
 
 def check_masks(folder: Path, splits: dict[str, MaskFiles], reader: MaskReader) -> list[str]:
@@ -161,9 +164,7 @@ def find_pairs(
     chosen = []
     for path in paths:
         stem = get_stem(images, path)
-        found = []
-        for ending in ENDINGS:
-            found += by_stem.get(stem + ending, [])
+        found = find_masks(by_stem, stem)
         if not found:
             raise UserError(f"{masks / stem}.png is missing: {path} has no mask")
         if len(found) > 1:
@@ -176,3 +177,78 @@ def find_pairs(
     if len(mask_paths) > len(set(chosen)):
         left_out["mask without an image"] += len(mask_paths) - len(set(chosen))
     return MaskFiles(folder, names, chosen, reader)
+
+
+def find_masks(by_stem: dict[str, list[Path]], stem: str) -> list[Path]:
+    """Return the masks with the name of an image, and perhaps an ending; both without a suffix."""
+    found = []
+    for ending in ENDINGS:
+        found += by_stem.get(stem + ending, [])
+    return found
+
+
+class MaskFinder:
+    """Finds the masks of images: in `folder`, or else in masks/ or labels/ beside images/."""
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder.absolute() if folder is not None else None
+        self.groups: dict[Path, dict[str, list[Path]]] = {}  # masks by folder and stem
+
+    def is_mask(self, path: Path) -> bool:
+        """Return whether a file is in a folder of masks."""
+        for parent in path.absolute().parents:
+            if parent == self.folder:
+                return True
+            if parent.name in MASK_FOLDERS and parent.with_name("images").is_dir():
+                return True
+        return False
+
+    def find_all(self, paths: list[Path]) -> list[Path] | None:
+        """Return the masks of images; None unless each has one.
+
+        Raises UserError if `folder` lacks one, or if an image has two.
+        """
+        masks = []
+        for path in paths:
+            found = self.find(path.absolute())
+            if len(found) > 1:
+                raise UserError(f"{path} has more than one mask: {found[0]} and {found[1]}")
+            if not found and self.folder is not None:
+                raise UserError(f"{self.folder} holds no mask of {path}")
+            masks += found
+        if len(masks) == len(paths):
+            return masks
+        if masks:
+            missing = len(paths) - len(masks)
+            say(f"no metrics: {missing:,} of {len(paths):,} images have no mask", sys.stderr)
+        return None
+
+    def find(self, path: Path) -> list[Path]:
+        """Return the masks of an image, of which there should be one.
+
+        The longest part of its path that a mask has decides: a/1.png is that of a/1.jpg, although
+        there is a 1.png, too.
+        """
+        for parent in reversed(path.parents):
+            folder = self.folder or find_mask_folder(parent)
+            if folder is not None:
+                found = find_masks(self.group(folder), get_stem(parent, path))
+                if found:
+                    return found
+        return []
+
+    def group(self, folder: Path) -> dict[str, list[Path]]:
+        """Return the masks in a folder by their stems."""
+        if folder not in self.groups:
+            self.groups[folder] = group_by_stem(folder, list_files(folder, MASK_SUFFIXES)[0])
+        return self.groups[folder]
+
+
+def find_mask_folder(images: Path) -> Path | None:
+    """Return the folder of masks beside a folder of images if this is the usual layout."""
+    if images.name != "images":
+        return None
+    for name in MASK_FOLDERS:
+        if images.with_name(name).is_dir():
+            return images.with_name(name)
+    return None

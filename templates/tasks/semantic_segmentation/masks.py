@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy
 from PIL import Image, ImageOps
@@ -26,6 +27,10 @@ class MaskReader:
     classes: list[str]
     colors: dict[int, int]  # labels by 65536 * red + 256 * green + blue; none: masks are labels
     ignored: int  # the label in the files
+
+    def get_format(self) -> dict[str, Any]:
+        """Return what a reader of further masks needs beside the classes, as plain values."""
+        return {"colors": self.colors, "ignored": self.ignored}
 
     def read(self, path: Path) -> Image.Image:
         """Return a mask as labels, turned as its EXIF data say; the ignored ones are 255.
