@@ -30,7 +30,7 @@ def make_image(project: Path) -> Path:
     return path
 
 
-# A function for each task: it returns the inputs of export.py, and a check of what a program prints.
+# For each task a function that returns the inputs of export.py, and a check of what programs print.
 
 
 def classify_image(project: Path) -> tuple[list[object], Callable[[str], bool]]:
