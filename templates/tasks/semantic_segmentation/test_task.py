@@ -222,7 +222,12 @@ def test_a_start_reads_few_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     args = make_files(tmp_path)
     seen: list[str] = []
     read = MaskReader.read
-    monkeypatch.setattr(MaskReader, "read", lambda *args: seen.append(args[1].name) or read(*args))
+
+    def note(reader: MaskReader, path: Path) -> Image.Image:
+        seen.append(path.name)
+        return read(reader, path)
+
+    monkeypatch.setattr(MaskReader, "read", note)
     monkeypatch.setattr("{{ cookiecutter.project_slug }}.engine.annotations.CHECKED", 3)
     DATASETS["mask_folder"](args)
     assert len(seen) == 3
