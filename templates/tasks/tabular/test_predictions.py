@@ -75,11 +75,12 @@ def test_classes_have_probabilities(tmp_path: Path, capsys: pytest.CaptureFixtur
     outputs, metrics = validate(run_dir, options)
     new = pandas.read_csv(folder / "val.csv")
     new.loc[3, ["colour", "sold"]] = ["green", "perhaps"]
+    new.loc[10:19, "sold"] = None
     new.drop(columns="price").to_csv(tmp_path / "new.csv", index=False)
-    rows, _ = predict_table(run_dir, tmp_path / "new.csv", folder / "val.csv")
+    rows, _ = predict_table(run_dir, tmp_path / "new.csv", folder / "val.csv", "--batch-size", "5")
     printed = capsys.readouterr()
     assert "categories that the training does not have: colour 1" in printed.err
-    assert "(1 rows have no target that the training knows)" in printed.out
+    assert "(11 rows have no target that the training knows)" in printed.out
     assert [row["file"] for row in rows] == [str(tmp_path / "new.csv")] * 25 + [
         str(folder / "val.csv")
     ] * 25
