@@ -166,7 +166,9 @@ class Output(ExitStack):
     def __init__(self, args: Namespace, runtime: Runtime, inputs: Inputs):
         super().__init__()
         self.score = args.score
-        self.metrics = get_metrics(args, runtime, inputs.info)
+        self.metrics: Any = None  # slow to import
+        if args.score:
+            self.metrics = get_metrics(args, runtime, inputs.info)
         self.several = len(inputs.names) + (args.prompt is not None) > 1
         self.is_read = True  # whether somebody reads what is printed
         self.tokens = 0

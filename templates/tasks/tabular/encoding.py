@@ -369,10 +369,21 @@ def encode_rows(frame: DataFrame, info: dict[str, Any]) -> tuple[Tensor, Tensor]
         numbers[:, column] = ((values - mean) / deviation).clamp(-OUTLIER, OUTLIER)
     categories = torch.zeros(len(frame), len(info["categories"]), dtype=torch.int32)
     for column, (name, known) in enumerate(info["categories"].items()):
-        places: dict[Any, int] = {text: number for number, text in enumerate([None, *known])}
-        found = number_texts(as_texts(frame[name]), places)
-        categories[:, column] = found.where(found <= len(known), 0)
+        categories[:, column] = number_known(frame[name], known) + 1
     return numbers, categories
+
+
+def number_known(cells: Series, known: list[str]) -> Tensor:
+    """Return the place of each cell among known texts, or -1 if it is none: int32 (cells,).
+
+    1.0 is also 1: programs write whole numbers so if other cells of the column are missing.
+    """
+    numbers = {text: number for number, text in enumerate(known)}
+    for text in known:
+        if text.removeprefix("-").isdecimal():
+            numbers.setdefault(f"{text}.0", numbers[text])
+    found = number_texts(as_texts(cells), numbers)
+    return found.where(found < len(known), -1)
 
 
 def encode_targets(cells: Series, info: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -381,9 +392,8 @@ def encode_targets(cells: Series, info: dict[str, Any]) -> tuple[Tensor, Tensor]
     One that is missing, of another form, or a class that the training does not have is unknown.
     """
     if "classes" in info:
-        classes = {label: number for number, label in enumerate(info["classes"])}
-        labels = number_texts(as_texts(cells), classes).long()
-        return labels, labels < len(info["classes"])
+        labels = number_known(cells, info["classes"]).long()
+        return labels, labels >= 0
     values, _ = read_numbers(cells, unflatten(info["target_reading"]))
     targets = (torch.from_numpy(values) - info["mean"]) / info["deviation"]
     return targets.float(), targets.isfinite()

@@ -159,10 +159,10 @@ class Output(ExitStack):
     def __init__(self, args: Namespace, runtime: Runtime, inputs: Inputs):
         super().__init__()
         self.info = inputs.info
-        self.path = find_output(args, "predictions.csv")
-        self.file = self.enter_context(writing_text(self.path))
         self.rows = 0
-        self.metrics = get_metrics(args, runtime, inputs.info)
+        self.metrics: Any = None  # slow to import
+        if self.info["target"] in inputs.columns:
+            self.metrics = get_metrics(args, runtime, self.info)
         self.measured = 0  # rows with a target
         self.few = len(inputs) <= FEW_ROWS
         self.name = f"predicted_{self.info['target']}"
@@ -174,6 +174,8 @@ class Output(ExitStack):
         replaced = [name for name in inputs.columns if name in [*columns, *own]]
         if replaced:
             say(f"columns of the input that are not kept: {', '.join(replaced)}", sys.stderr)
+        self.path = find_output(args, "predictions.csv")
+        self.file = self.enter_context(writing_text(self.path))
 
     def add(self, rows: DataFrame, outputs: Tensor) -> None:
         """Write the rows of a batch; those with a target count in the metrics."""
@@ -193,11 +195,15 @@ class Output(ExitStack):
             say(predicted.iloc[:, :2].to_string(header=not self.rows))
         self.rows += len(rows)
         if self.info["target"] in rows.columns:
-            targets, is_known = encode_targets(rows[self.info["target"]], self.info)
+            self.measure(rows, outputs)
+
+    def measure(self, rows: DataFrame, outputs: Tensor) -> None:
+        """Count the rows that have a target in the metrics."""
+        targets, is_known = encode_targets(rows[self.info["target"]], self.info)
+        if is_known.any():
             self.measured += int(is_known.sum())
-            self.metrics.update(
-                outputs[is_known.to(outputs.device)], targets[is_known].to(outputs.device)
-            )
+            device = outputs.device
+            self.metrics.update(outputs[is_known.to(device)], targets[is_known].to(device))
 
     def describe_numbers(self, outputs: Tensor) -> Any:
         """Return numbers in the target's unit as texts, as exact as float32: (rows,)."""

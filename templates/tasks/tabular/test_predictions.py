@@ -7,6 +7,7 @@ import pytest
 import torch
 from predicting import predict_table, train
 
+from {{ cookiecutter.project_slug }}.engine.encoding import number_known
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
 from {{ cookiecutter.project_slug }}.engine.runtime import start
 from {{ cookiecutter.project_slug }}.utils import (
@@ -74,11 +75,12 @@ def test_classes_have_probabilities(tmp_path: Path, capsys: pytest.CaptureFixtur
     outputs, metrics = validate(run_dir, options)
     new = pandas.read_csv(folder / "val.csv")
     new.loc[3, ["colour", "sold"]] = ["green", "perhaps"]
+    new.loc[10:19, "sold"] = None
     new.drop(columns="price").to_csv(tmp_path / "new.csv", index=False)
-    rows, _ = predict_table(run_dir, tmp_path / "new.csv", folder / "val.csv")
+    rows, _ = predict_table(run_dir, tmp_path / "new.csv", folder / "val.csv", "--batch-size", "5")
     printed = capsys.readouterr()
     assert "categories that the training does not have: colour 1" in printed.err
-    assert "(1 rows have no target that the training knows)" in printed.out
+    assert "(11 rows have no target that the training knows)" in printed.out
     assert [row["file"] for row in rows] == [str(tmp_path / "new.csv")] * 25 + [
         str(folder / "val.csv")
     ] * 25
@@ -89,6 +91,11 @@ def test_classes_have_probabilities(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert row["predicted_sold"] == ("no", "yes")[found.index(max(found))]
     right = sum(row["predicted_sold"] == row["sold"] for row in rows[25:])
     assert right / 25 == pytest.approx(metrics["accuracy"])
+
+
+def test_whole_numbers_with_a_point_are_the_same_category() -> None:
+    cells = pandas.Series(["1", "2.0", "3", "10.0", "", "01.0", "a"], dtype=object)
+    assert number_known(cells, ["1", "2", "10", "a"]).tolist() == [0, 1, -1, 2, -1, -1, 3]
 
 
 def test_rows_and_tables_that_cannot_be_read_are_left_out(

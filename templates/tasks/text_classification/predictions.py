@@ -210,7 +210,9 @@ class Output(ResultTable):
         self.inputs = inputs
         self.classes = inputs.info["classes"]
         self.numbers = {name: number for number, name in enumerate(self.classes)}
-        self.metrics = get_metrics(args, runtime, inputs.info)
+        self.metrics: Any = None  # slow to import
+        if inputs.has_labels:
+            self.metrics = get_metrics(args, runtime, inputs.info)
         self.measured = 0  # texts with a label
         self.shown = inputs.has_lines or sum(map(count_texts, inputs.sources)) <= FEW_INPUTS
         columns = ["file", "row", "class", "probability"]
