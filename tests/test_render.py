@@ -37,6 +37,7 @@ ALLOWED = {
     "run_dir.py": "is in use by another process",  # the lock's message
     "distributed.py": "WORLD_SIZE|trains in one process|has started several|the refusal of launch",
     "gpus.py": "subprocess",  # which starts nvidia-smi
+    "provenance.py": "subprocess",  # a module of Python
     "docstrings.py": "multiprocessing .* subprocess",  # names of modules of Python
 }
 

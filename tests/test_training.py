@@ -240,7 +240,7 @@ def test_commands_that_need_less_memory(project, tmp_path):
     first, second, third, *lines, last = out.splitlines()
     assert "DefaultCPUAllocator" in first and second == "CUDA error: out of memory" and not third
     assert lines == [f"Try python main.py {command}" for command in cases.values()]
-    assert last.startswith("A micro-batch is one sample already")
+    assert last.startswith("A micro-batch is one sample: try --activation-checkpointing, ")
     two = {"WORLD_SIZE": "2"}
     out, _ = python(project, PROGRAMS / "print_remedies.py", "--batch-size 6", **two)
     assert out.splitlines()[-1] == "Try torchrun ... main.py --batch-size 6 --grad-accum 3"

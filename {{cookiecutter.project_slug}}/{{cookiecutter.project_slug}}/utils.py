@@ -27,6 +27,7 @@ from .datasets import DATASETS, IGNORED
 # {% else %}
 from .datasets import DATASETS
 # {% endif %}
+from .engine.activation_checkpointing import checkpoint_blocks
 from .engine.batch import batch_size, split
 from .engine.checkpoint import Checkpoint, check_constructor, explain_mismatch, read_checkpoint
 # {% if cookiecutter.task in cookiecutter._uses.classes %}
@@ -140,6 +141,8 @@ def add_machine_options(parser: ArgumentParser) -> None:
     help = "number of DataLoader worker processes that read and decode files"
     add("--workers", type=number(int, 0, 1001), default=min(4, usable_cores()), help=help)
     # {% endif %}
+    help = "save memory: compute the activations in blocks of the model again when they are needed"
+    add("--activation-checkpointing", action=switch, default=False, help=help)
     add("--compile", action=switch, default=False, help="train with torch.compile")
     help = "use deterministic algorithms only, which are slower"
     add("--deterministic", action=switch, default=False, help=help)
@@ -244,6 +247,8 @@ def get_train_state(args: Namespace, runtime: Runtime, train_loader: AnyLoader) 
     """Return the model, its average, the optimizer, the schedule and the gradient scaler."""
     model, model_config = get_model(args, train_loader.info)
     ema_model = deepcopy(model).requires_grad_(False) if args.ema else None
+    if args.activation_checkpointing:
+        checkpoint_blocks(model, args.model)
     # {% if cookiecutter.distributed == "none" %}
     torch.manual_seed(args.seed + 1)  # dropout
     model = model.to(runtime.device)

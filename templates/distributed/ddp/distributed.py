@@ -9,11 +9,14 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+# {% if own.batch_norm %}
 from .errors import UserError
+# {% endif %}
 from .runtime import Runtime
 
 
 def place_model(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Module:
+    # {% if own.batch_norm %}
     """Return the model on the device, with synchronized batch norm after --sync-batch-norm."""
     model = model.to(runtime.device)
     if not args.sync_batch_norm or runtime.processes.world_size == 1:
@@ -21,6 +24,10 @@ def place_model(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Modul
     if runtime.device.type != "cuda":
         raise UserError("--sync-batch-norm works on GPUs only")
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    # {% else %}
+    """Return the model on the device."""
+    return model.to(runtime.device)
+    # {% endif %}
 
 
 def parallelize(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Module:

@@ -13,25 +13,37 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim import Optimizer
 
 from ..models import BLOCKS
+# {% if own.batch_norm %}
 from .errors import UserError
+# {% endif %}
 from .runtime import Runtime
 from .sharded import read_shards, shard_like
 from .terminal import say
 
 
 def place_model(args: Namespace, runtime: Runtime, model: nn.Module) -> nn.Module:
+    # {% if own.batch_norm %}
     """Return the model sharded on the devices, its batch norm synchronized if that is asked for.
 
     The weights of each block of BLOCKS in models.py are gathered just before it computes, in the
     chosen precision. Gradients are averaged in fp32.
     """
+    # {% else %}
+    """Return the model sharded on the devices.
+
+    The weights of each block of BLOCKS in models.py are gathered just before it computes, in the
+    chosen precision. Gradients are averaged in fp32.
+    """
+    # {% endif %}
     from torch.distributed.device_mesh import init_device_mesh  # slow to import
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
+    # {% if own.batch_norm %}
     if args.sync_batch_norm and runtime.processes.world_size > 1:
         if runtime.device.type != "cuda":
             raise UserError("--sync-batch-norm works on GPUs only")
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    # {% endif %}
     if not runtime.processes.launched:
         return model.to(runtime.device)
     model = model.to(memory_format=torch.contiguous_format)  # FSDP2 refuses channels_last

@@ -122,6 +122,7 @@ class Checkpoint:
         self.args = args
         self.runtime = runtime
         self.folder = run_dir / "checkpoints"
+        args.run_dir = run_dir  # an error of memory tells to resume this run
         # {% if cookiecutter.distributed == "fsdp" %}
         self.shard_writer = ShardWriter(runtime.processes, self.folder)
         # {% endif %}

@@ -1,1 +1,2 @@
+# {% import "tasks/" ~ cookiecutter.task ~ "/defaults.jinja" as own %}
 # {% include "distributed/" ~ cookiecutter.distributed ~ "/distributed.py" %}

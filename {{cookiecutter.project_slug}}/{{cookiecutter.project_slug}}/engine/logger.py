@@ -97,7 +97,7 @@ class Logger:
         self.records: list[Record] = []  # of the epochs
         self.facts: dict[str, str] = {}
         self.notes: list[str] = []  # beside those of the data
-        self.starts: list[Start] = []  # of the run, and of its resumes; on rank 0
+        self.starts: list[Start] = []  # of the run, and of its resumes
         self.figures: list[str] = []  # file names
         self.started_at = time.perf_counter()
         self.seconds_before = 0.0  # of the run until it was resumed

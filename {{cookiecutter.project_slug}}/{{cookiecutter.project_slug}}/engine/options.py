@@ -26,7 +26,7 @@ NOT_SAVED |= {"defaults", "changed"}
 # Options that may differ when a run is resumed. With any other it would not be the same training;
 # --epochs is allowed and stretches the schedule of the learning rate.
 MAY_CHANGE = {"compile", "data_dir", "device", "epochs", "grad_accum", "log_every", "patience"}
-MAY_CHANGE |= {"profile", "save_every"}
+MAY_CHANGE |= {"activation_checkpointing", "profile", "save_every"}
 # {% if own.workers %}
 MAY_CHANGE |= {"workers"}
 # {% endif %}

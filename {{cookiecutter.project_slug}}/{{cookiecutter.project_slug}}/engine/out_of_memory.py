@@ -1,12 +1,12 @@
 """Out of memory: what to type for a training that needs less of it."""
 
+# {% if cookiecutter.distributed != "none" %}
 import os
+# {% endif %}
 import shlex
 import sys
 from argparse import Namespace
 from pathlib import Path
-
-from .options import newest_run
 
 # How the message of an allocator begins, where the exception's class does not tell.
 MESSAGES = ("CUDA out of memory", "CUDA error: out of memory", "HIP out of memory")
@@ -31,10 +31,15 @@ def get_remedy(args: Namespace | None) -> str:
     """
     if args is None:  # not of a training
         return "Try a smaller --batch-size"
+    # {% if cookiecutter.distributed == "none" %}
+    number = find_grad_accum(args.batch_size, args.grad_accum)
+    # {% else %}
     processes = int(os.environ.get("WORLD_SIZE") or 1)
     number = find_grad_accum(args.batch_size // processes, args.grad_accum)
+    # {% endif %}
     if number == 0:
-        return "A micro-batch is one sample already: try smaller samples, or a smaller model"
+        option = "" if args.activation_checkpointing else "--activation-checkpointing, "
+        return f"A micro-batch is one sample: try {option}smaller samples or a smaller model"
     words = [*remove(sys.argv[1:], "--grad-accum"), "--grad-accum", str(number)]
     run_dir = find_run_to_resume(args)
     if run_dir is not None:
@@ -42,14 +47,18 @@ def get_remedy(args: Namespace | None) -> str:
             words = remove(words, flag)
         words = [word for word in words if word not in ("--resume", "--no-resume")]
         words += ["--resume", "--run-dir", str(run_dir)]
-    launcher = "python" if processes == 1 else "torchrun ..."  # as this run was started
-    return f"Try {launcher} main.py {shlex.join(words)}"
+    # {% if cookiecutter.distributed != "none" %}
+    if processes > 1:
+        return f"Try torchrun ... main.py {shlex.join(words)}"  # as this run was started
+    # {% endif %}
+    return f"Try python main.py {shlex.join(words)}"
 
 
 def find_grad_accum(samples: int, current: int) -> int:
-    """Return the next number of micro-batches for a process with so many samples of each batch.
+    """Return the next number of micro-batches that divides so many samples.
 
-    It divides the samples, and is at least twice the current one; 0 if there is none.
+    It is at least twice the current one, so that the activations need half the memory; 0 if there
+    is none.
     """
     for number in range(2 * current, samples + 1):
         if samples % number == 0:
@@ -59,10 +68,8 @@ def find_grad_accum(samples: int, current: int) -> int:
 
 def find_run_to_resume(args: Namespace) -> Path | None:
     """Return the run directory if it has a checkpoint, or was chosen and now holds a run."""
-    if args.evaluate:
-        return None
-    run_dir = args.run_dir or newest_run(Path("runs"))  # the first is known to rank 0
-    if run_dir is None or not (run_dir / "config.json").exists():
+    run_dir: Path | None = args.run_dir
+    if run_dir is None or args.evaluate or not (run_dir / "config.json").exists():
         return None
     is_chosen = any(word.partition("=")[0] == "--run-dir" for word in sys.argv)
     return run_dir if is_chosen or any(run_dir.glob("checkpoints/*.pt")) else None

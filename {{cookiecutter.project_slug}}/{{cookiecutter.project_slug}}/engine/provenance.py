@@ -107,21 +107,21 @@ def git(*words: str) -> bytes:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=errors,
-        ) as process:
-            timer = threading.Timer(GIT_SECONDS, process.kill)
+        ) as child:
+            timer = threading.Timer(GIT_SECONDS, child.kill)
             timer.start()
-            assert process.stdout is not None
-            output = process.stdout.read(LARGEST_DIFF + 1)
+            assert child.stdout is not None
+            output = child.stdout.read(LARGEST_DIFF + 1)
             is_whole = len(output) <= LARGEST_DIFF
             if not is_whole:
-                process.kill()
+                child.kill()
         timer.cancel()
         errors.seek(0)
         lines = errors.read(2**16).decode("utf-8", "replace").splitlines()
-    if is_whole and process.returncode < 0:
+    if is_whole and child.returncode < 0:
         raise OSError(f"git took more than {GIT_SECONDS:g} s")
-    if is_whole and process.returncode:
-        raise OSError(lines[0] if lines else f"git failed with exit code {process.returncode}")
+    if is_whole and child.returncode:
+        raise OSError(lines[0] if lines else f"git failed with exit code {child.returncode}")
     return output
 
 

@@ -45,7 +45,6 @@ def create_run_dir(args: Namespace, resources: contextlib.ExitStack) -> Path:
             remove_partial_files(folder)
         if new:  # a resume that is refused leaves the options as they were
             write_options(run_dir / "config.json", args)
-        args.run_dir = run_dir  # for the last line of a run that fails
     except OSError as error:
         path = error.filename or run_dir or "runs"
         reason = error.strerror or error
