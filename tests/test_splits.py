@@ -2,7 +2,7 @@
 
 import importlib.util
 import sys
-from argparse import Namespace
+from argparse import ArgumentTypeError, Namespace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -125,6 +125,64 @@ def test_samples_of_one_key_stay_together_in_spite_of_their_classes(engine):
     patients = [set(keys[part].tolist()) for part in parts]
     assert [len(part) for part in parts] == [420, 140, 140]
     assert sum(map(len, patients)) == 100
+
+
+def divide_into_folds(engine, keys, total, strata=None, test=0.1):
+    """Return the training, validation and test indices of each fold."""
+    folds = []
+    for number in range(total):
+        args = Namespace(fold=engine["splits"].fold(f"{number + 1}/{total}"), dataset="csv")
+        with engine["splits"].folding(args):
+            folds.append(engine["splits"].divide(keys, 0.1, test, strata))
+    return folds
+
+
+def test_folds_test_each_sample_once_and_are_stratified(engine):
+    classes = ["cat"] * 40 + ["dog"] * 21 + ["axolotl"] * 3
+    keys = engine["identity"].hash_names(f"{number}.png" for number in range(64))
+    plain = engine["splits"].divide(keys, 0.1, 0.1, classes)
+    folds = divide_into_folds(engine, keys, 5, classes)
+    tested = torch.cat([test for _, _, test in folds])
+    assert sorted(tested.tolist()) == list(range(64))
+    for train, val, test in folds:
+        assert sorted(torch.cat((train, val, test)).tolist()) == list(range(64))
+        counts = [[classes[index] for index in test.tolist()].count(name) for name in set(classes)]
+        wanted = [classes.count(name) / 5 for name in set(classes)]
+        assert all(abs(n - share) < 1 for n, share in zip(counts, wanted, strict=True))
+        labels = [classes[index] for index in val.tolist()]
+        assert [labels.count(name) for name in ("cat", "dog")] == [3, 2]  # a tenth of 32, of 17
+    for part, other in zip(plain, engine["splits"].divide(keys, 0.1, 0.1, classes), strict=True):
+        assert torch.equal(part, other)  # without --fold again
+
+
+def test_folds_keep_groups_together(engine):
+    keys = engine["identity"].hash_names(f"patient {number // 7}" for number in range(700))
+    for strata in (None, torch.arange(700) % 5 // 2):
+        folds = divide_into_folds(engine, keys, 4, strata)
+        assert sorted(torch.cat([test for _, _, test in folds]).tolist()) == list(range(700))
+        for parts in folds:
+            patients = [set(keys[part].tolist()) for part in parts]
+            assert sum(map(len, patients)) == 100 and len(parts[2]) == 175
+
+
+def test_folds_of_what_has_none_are_an_error(engine):
+    error, splits = engine["errors"].UserError, engine["splits"]
+    keys = torch.arange(20)
+    with pytest.raises(error, match="--fold 1/3: the data have a test split of their own"):
+        divide_into_folds(engine, keys, 3, test=0)
+    assert len(splits.divide(keys, 0.1, 0)[2]) == 0  # the fold is forgotten
+    with pytest.raises(error, match="20 different samples or groups, and more"):
+        divide_into_folds(engine, keys, 20)
+    assert len(divide_into_folds(engine, keys, 19)) == 19
+    with (
+        pytest.raises(error, match="--fold 1/2: the splits of --dataset cifar10 are given"),
+        splits.folding(Namespace(fold="1/2", dataset="cifar10")),
+    ):
+        pass
+    for text in ("0/5", "6/5", "1/1", "1", "1/0", "a/b", "-1/5", ""):
+        with pytest.raises(ArgumentTypeError, match="is not i/k"):
+            splits.fold(text)
+    assert splits.fold("02/05") == "2/5"
 
 
 def test_files_of_others_are_left_out(engine, tmp_path):

@@ -2,10 +2,18 @@
 
 import math
 import re
+# {% if cookiecutter.task in cookiecutter._uses.folds %}
+from argparse import ArgumentTypeError, Namespace
+# {% endif %}
 # {% if cookiecutter.task == "tabular" %}
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+# {% elif cookiecutter.task in cookiecutter._uses.folds %}
+from collections.abc import Callable, Collection, Iterator, Sequence
 # {% else %}
 from collections.abc import Callable, Collection, Sequence
+# {% endif %}
+# {% if cookiecutter.task in cookiecutter._uses.folds %}
+from contextlib import contextmanager
 # {% endif %}
 from itertools import chain
 from pathlib import Path
@@ -157,6 +165,77 @@ def complete(
 
 
 # {% endif %}
+# {% if cookiecutter.task in cookiecutter._uses.folds %}
+class Fold:
+    """The fold that --fold asks for while data are read: part `number` of `total` is tested."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.total = 0  # 0: no fold is asked for
+        self.is_used = False
+
+
+FOLD = Fold()  # of the data that are being read: `divide` is far from the options
+
+
+def fold(text: str) -> str:
+    """Type of --fold: i/k, with 1 <= i <= k and k >= 2."""
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]) or int(match[2]) < 2:
+        raise ArgumentTypeError(f"{text!r} is not i/k, such as 1/5 to 5/5")
+    return f"{int(match[1])}/{int(match[2])}"
+
+
+@contextmanager
+def folding(args: Namespace) -> Iterator[None]:
+    """Divide the data that are read in a `with` block as --fold says.
+
+    Raises UserError if they are not divided at all.
+    """
+    if args.fold is None:
+        yield
+        return
+    FOLD.number, FOLD.total = map(int, args.fold.split("/"))
+    FOLD.is_used = False
+    try:
+        yield
+    finally:
+        FOLD.total = 0
+    if not FOLD.is_used:
+        raise UserError(
+            f"--fold {args.fold}: the splits of --dataset {args.dataset} are given, and are not "
+            "divided into folds"
+        )
+
+
+def divide_by_fold(
+    keys: Tensor, test: float, strata: Sequence[Any] | Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the indices of a split whose test is a fold; a tenth of the rest validates.
+
+    In the order of strata and keys, every k-th key is in the same fold.
+    """
+    number, total = FOLD.number, FOLD.total
+    FOLD.is_used = True
+    if not test:
+        raise UserError(f"--fold {number}/{total}: the data have a test split of their own")
+    stratum = first_strata(keys, strata)
+    order = sort_keys(keys, stratum)
+    different, places = keys[order].unique_consecutive(return_inverse=True)
+    if len(different) <= total:
+        raise UserError(
+            f"--fold {number}/{total}: there are {len(different):,} different samples or groups, "
+            "and more than there are folds are needed"
+        )
+    tested = torch.zeros(len(keys), dtype=torch.bool)
+    tested[order] = places % total == number - 1
+    rest = (~tested).nonzero().flatten()
+    stratum = None if stratum is None else stratum[rest]
+    train, val, _ = divide_by_shares(keys[rest], 0.1, 0.0, stratum)
+    return rest[train], rest[val], tested.nonzero().flatten()
+
+
+# {% endif %}
 def divide(
     keys: Tensor, val: float, test: float, strata: Sequence[Any] | Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -168,22 +247,41 @@ def divide(
     `strata`, the classes for instance; every stratum has at least one sample in each split if it
     has as many keys as splits. A key of several strata is in the first of them.
     """
-    order = keys.argsort(stable=True)
-    sizes = [len(keys)]
-    if strata is not None:
-        _, numbers = keys.unique(return_inverse=True)
-        stratum = number_strata(strata)
-        first = torch.zeros_like(keys)
-        first.scatter_reduce_(0, numbers, stratum, "amin", include_self=False)
-        stratum = first[numbers]
-        order = order[stratum[order].argsort(stable=True)]
-        sizes = stratum.bincount().tolist()
+    # {% if cookiecutter.task in cookiecutter._uses.folds %}
+    if FOLD.total:
+        return divide_by_fold(keys, test, strata)
+    # {% endif %}
+    return divide_by_shares(keys, val, test, first_strata(keys, strata))
+
+
+def divide_by_shares(
+    keys: Tensor, val: float, test: float, stratum: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the indices of splits that are shares of each stratum: (samples,); see `divide`."""
+    sizes = [len(keys)] if stratum is None else stratum.bincount().tolist()
     parts: tuple[list[Tensor], ...] = ([], [], [])
-    for indices in order.split(sizes):
+    for indices in sort_keys(keys, stratum).split(sizes):
         for part, chosen in zip(parts, cut(indices, keys[indices], val, test), strict=True):
             part.append(chosen)
     train, validation, rest = (torch.cat(part).sort().values for part in parts)
     return train, validation, rest
+
+
+def first_strata(keys: Tensor, strata: Sequence[Any] | Tensor | None) -> Tensor | None:
+    """Return the stratum of each sample, (samples,): the first one of its key."""
+    if strata is None:
+        return None
+    _, numbers = keys.unique(return_inverse=True)
+    stratum = number_strata(strata)
+    first = torch.zeros_like(keys)
+    first.scatter_reduce_(0, numbers, stratum, "amin", include_self=False)
+    return first[numbers]
+
+
+def sort_keys(keys: Tensor, stratum: Tensor | None) -> Tensor:
+    """Return the indices that sort samples by their strata, and by keys in each of these."""
+    order = keys.argsort(stable=True)
+    return order if stratum is None else order[stratum[order].argsort(stable=True)]
 
 
 def number_strata(strata: Sequence[Any] | Tensor) -> Tensor:
@@ -225,6 +323,10 @@ def find_border(begins: numpy.ndarray, wanted: float) -> int:
 def split_indices(samples: int, val: float, test: float) -> tuple[Tensor, Tensor, Tensor]:
     """Return the indices of random splits; `val` and `test` are shares of the samples."""
     order = torch.randperm(samples, generator=torch.Generator().manual_seed(0))
+    # {% if cookiecutter.task in cookiecutter._uses.folds %}
+    if FOLD.total:
+        return divide(order, val, test)
+    # {% endif %}
     val_samples = int(val * samples)
     test_samples = int(test * samples)
     train, validation, rest = order.split(

@@ -55,6 +55,9 @@ from .engine.options import Parser, number, parse_with_saved_options
 from .engine.run_dir import create_run_dir
 from .engine.runtime import Runtime
 from .engine.scalars import average, get_scalars
+# {% if cookiecutter.task in cookiecutter._uses.folds %}
+from .engine.splits import fold, folding
+# {% endif %}
 # {% if own.pretrained %}
 from .models import MODELS, PRETRAINED, load_pretrained
 # {% else %}
@@ -119,6 +122,10 @@ def add_training_options(parser: ArgumentParser) -> None:
     add("--patience", type=number(int), default=0, help=help)
     help = "seed of the weights, the order of the samples and the augmentation"
     add("--seed", type=number(int, below=2**63), default=0, help=help)
+    # {% if cookiecutter.task in cookiecutter._uses.folds %}
+    help = "test part i of k of data without a test split, and train on the others; e.g. 1/5"
+    add("--fold", type=fold, metavar="I/K", help=help)
+    # {% endif %}
 
 
 def add_machine_options(parser: ArgumentParser) -> None:
@@ -209,8 +216,14 @@ def get_run_dir(args: Namespace, runtime: Runtime) -> Path:
 
 def get_loaders(args: Namespace, runtime: Runtime) -> tuple[Any, Any, Any]:
     """Return the loaders of the training, validation and test splits."""
-    # {% if cookiecutter.distributed == "none" %}
+    # {% if cookiecutter.distributed == "none" and cookiecutter.task in cookiecutter._uses.folds %}
+    with folding(args):  # --fold
+        train, val, test = DATASETS[args.dataset](args)
+    # {% elif cookiecutter.distributed == "none" %}
     train, val, test = DATASETS[args.dataset](args)
+    # {% elif cookiecutter.task in cookiecutter._uses.folds %}
+    with runtime.processes.rank0_first(), folding(args):  # rank 0 may have to download
+        train, val, test = DATASETS[args.dataset](args)
     # {% else %}
     with runtime.processes.rank0_first():  # rank 0 may have to download
         train, val, test = DATASETS[args.dataset](args)
