@@ -15,7 +15,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from rendering import render
-from running import PROGRAMS, python, read_records
+from running import PROGRAMS, python, read_records, rest_is_full
 
 GRID = ["--sampler", "grid", "--lr"]
 SHORT = ["--", "--model", "mlp", "--epochs", "3"]
@@ -149,6 +149,7 @@ def test_a_grid_is_tried_and_a_trial_that_fails_is_recorded(project):
     assert len(starts) == 6
 
 
+@pytest.mark.full
 def test_a_sweep_without_a_result_ends_with_exit_code_1(project):
     out, _ = python(project, "sweep.py", "--name", "mine", *GRID, "1,1.0", *SHORT, code=2)
     out, _ = python(project, "sweep.py", "--name", "mine", *GRID, "1:1.5:1", *SHORT, code=1)
@@ -182,6 +183,7 @@ def test_seeds_repeat_each_setting(project):
     assert [line.split()[2] for line in table[1:]] == ["3", "3"]
 
 
+@pytest.mark.full
 def test_a_resumed_sweep_may_be_longer_and_draws_new_values(project):
     words = ["--sampler", "random", "--lr", "0.001:0.1:log", "--trials", "2"]
     for name in ("mine", "other"):
@@ -212,7 +214,7 @@ def test_a_sweep_that_is_killed_twice_loses_and_doubles_nothing(project):
     assert max(Counter(line.split()[0] for line in lines).values()) == 1  # each was waited for
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", rest_is_full([signal.SIGINT, signal.SIGTERM]))
 def test_a_stop_signal_stops_the_trials_too(project, number):
     words = ["--name", "mine", "--lr", "0.001:0.1:log", "--trials", "3", "--jobs", "2"]
     process = start_sweep(project, *words, "--", "--epochs", "9", pause=0.2)
@@ -233,6 +235,7 @@ def test_a_stop_signal_stops_the_trials_too(project, number):
     ]
 
 
+@pytest.mark.full
 def test_two_sweeps_share_a_storage(project):
     words = ["--lr", "0.001:0.1:log", "--trials", "5", "--jobs", "2", "--no-prune"]
     both = [start_sweep(project, "--name", name, *words, *SHORT) for name in ("mine", "other")]
@@ -243,6 +246,7 @@ def test_two_sweeps_share_a_storage(project):
     assert [trial.state for trial in load_trials(project, "other")] == [TrialState.COMPLETE] * 5
 
 
+@pytest.mark.full
 def test_a_sweep_that_runs_is_not_started_twice(project):
     words = ["--name", "mine", "--lr", "0.001:0.1:log", "--trials", "1"]
     process = start_sweep(project, *words, "--", "--epochs", "5", pause=0.5)

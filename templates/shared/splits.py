@@ -219,9 +219,8 @@ def divide_by_fold(
     FOLD.is_used = True
     if not test:
         raise UserError(f"--fold {number}/{total}: the data have a test split of their own")
-    stratum = get_strata(keys, strata)
-    order = keys.argsort(stable=True)
-    order = order[stratum[order].argsort(stable=True)]
+    stratum = first_strata(keys, strata)
+    order = sort_keys(keys, stratum)
     different, places = keys[order].unique_consecutive(return_inverse=True)
     if len(different) <= total:
         raise UserError(
@@ -231,7 +230,8 @@ def divide_by_fold(
     tested = torch.zeros(len(keys), dtype=torch.bool)
     tested[order] = places % total == number - 1
     rest = (~tested).nonzero().flatten()
-    train, val, _ = divide_by_shares(keys[rest], 0.1, 0.0, stratum[rest])
+    stratum = None if stratum is None else stratum[rest]
+    train, val, _ = divide_by_shares(keys[rest], 0.1, 0.0, stratum)
     return rest[train], rest[val], tested.nonzero().flatten()
 
 
@@ -251,32 +251,37 @@ def divide(
     if FOLD.total:
         return divide_by_fold(keys, test, strata)
     # {% endif %}
-    return divide_by_shares(keys, val, test, get_strata(keys, strata))
+    return divide_by_shares(keys, val, test, first_strata(keys, strata))
 
 
 def divide_by_shares(
-    keys: Tensor, val: float, test: float, stratum: Tensor
+    keys: Tensor, val: float, test: float, stratum: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the indices of splits that are shares of each stratum: (samples,); see `divide`."""
-    order = keys.argsort(stable=True)
-    order = order[stratum[order].argsort(stable=True)]
+    sizes = [len(keys)] if stratum is None else stratum.bincount().tolist()
     parts: tuple[list[Tensor], ...] = ([], [], [])
-    for indices in order.split(stratum.bincount(minlength=1).tolist()):
+    for indices in sort_keys(keys, stratum).split(sizes):
         for part, chosen in zip(parts, cut(indices, keys[indices], val, test), strict=True):
             part.append(chosen)
     train, validation, rest = (torch.cat(part).sort().values for part in parts)
     return train, validation, rest
 
 
-def get_strata(keys: Tensor, strata: Sequence[Any] | Tensor | None) -> Tensor:
-    """Return the stratum of each sample, (samples,); a key is in the first of its own."""
+def first_strata(keys: Tensor, strata: Sequence[Any] | Tensor | None) -> Tensor | None:
+    """Return the stratum of each sample, (samples,): the first one of its key."""
     if strata is None:
-        return torch.zeros_like(keys)
+        return None
     _, numbers = keys.unique(return_inverse=True)
     stratum = number_strata(strata)
     first = torch.zeros_like(keys)
     first.scatter_reduce_(0, numbers, stratum, "amin", include_self=False)
     return first[numbers]
+
+
+def sort_keys(keys: Tensor, stratum: Tensor | None) -> Tensor:
+    """Return the indices that sort samples by their strata, and by keys in each of these."""
+    order = keys.argsort(stable=True)
+    return order if stratum is None else order[stratum[order].argsort(stable=True)]
 
 
 def number_strata(strata: Sequence[Any] | Tensor) -> Tensor:
