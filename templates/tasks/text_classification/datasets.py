@@ -51,7 +51,7 @@ def in_memory(
     """
     info: dict[str, Any] = {"classes": classes, "padding": PADDING, "length": args.max_length}
     info |= get_vocabulary(args, [text for text, _ in splits[0]])
-    info |= {"text_column": args.text_column, "label_column": args.label_column}
+    info["columns"] = args.columns
     info |= {"notes": list(notes), "class_counts": {}}
     numbers = {name: number for number, name in enumerate(classes)}
     datasets = []
@@ -128,7 +128,7 @@ def join_tokens(tokens: list[int], info: dict[str, Any]) -> str:
 
 def docstrings(args: Namespace) -> Splits:
     """Return about 4,500 docstrings of Python's standard library; the class is their topic."""
-    refuse_unused(args, "data_dir", "text_column", "label_column", "group_column")
+    refuse_unused(args, "data_dir", "columns", "group_column")
     return in_memory(args, read_docstrings(), list(TOPICS))
 
 
@@ -139,7 +139,7 @@ def csv_files(args: Namespace) -> Splits:
 
 def text_folder(args: Namespace) -> Splits:
     """Return own text files: --data-dir holds SPLIT/CLASS/*.txt, or CLASS/*.txt to divide 8:1:1."""
-    refuse_unused(args, "text_column", "label_column", "group_column")
+    refuse_unused(args, "columns", "group_column")
     return in_memory(args, *arrange_splits(*read_folders(args)))
 
 

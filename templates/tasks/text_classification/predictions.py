@@ -47,10 +47,8 @@ def add_prediction_options(parser: ArgumentParser) -> None:
         "A column of labels, or folders with the names of classes, make metrics"
     )
     add("inputs", nargs="+", metavar="INPUT", help=help)
-    help = "column of the texts in tables: its name, or its number if there is no header"
-    add("--text-column", metavar="COLUMN", default=None, help=f"{help}; by default as in training")
-    help = "column of the classes in tables, if they have it; by default as in training"
-    add("--label-column", metavar="COLUMN", default=None, help=help)
+    help = "columns of tables, of which the second may be missing; by default as in training"
+    add("--columns", nargs=2, metavar=("TEXT", "LABEL"), default=None, help=help)
 
 
 class Inputs:
@@ -64,8 +62,7 @@ class Inputs:
         self.runtime = runtime
         self.info = info
         self.failed = 0
-        self.text_column = args.text_column or info.get("text_column", "text")
-        self.label_column = args.label_column or info.get("label_column", "label")
+        self.text_column, self.label_column = args.columns or info["columns"]
         self.sources: list[Any] = []  # tables, paths of texts, STANDARD_INPUT
         for name in args.inputs:
             if name == STANDARD_INPUT:
@@ -97,8 +94,8 @@ class Inputs:
         if self.text_column not in table.columns:
             found = textwrap.shorten(", ".join(table.columns), 100)
             raise UserError(
-                f"{path}, row 1: no column {self.text_column!r}; --text-column names that of the "
-                f"texts, one of {found}"
+                f"{path}, row 1: no column {self.text_column!r}; --columns names that of the "
+                f"texts first, one of {found}"
             )
         return table
 

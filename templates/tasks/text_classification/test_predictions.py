@@ -34,7 +34,7 @@ def make_tables(folder: Path) -> tuple[Path, list[str]]:
             order = torch.randperm(len(words), generator=generator).tolist()
             rows.append({"id": row, "review": " ".join(words[i] for i in order), "kind": kind})
         pandas.DataFrame(rows).to_csv(folder / f"{split}.csv", index=False)
-    own = ["--text-column", "review", "--label-column", "kind", "--batch-size", "4"]
+    own = ["--columns", "review", "kind", "--batch-size", "4"]
     return folder, ["--dataset", "csv", "--data-dir", str(folder), *own]
 
 
@@ -103,7 +103,7 @@ def test_nothing_is_written_for_a_wrong_input(
     (tmp_path / "folder").mkdir()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"good\n\xff\n")))
     for name, words in (
-        (tmp_path / "other.csv", "no column 'review'; --text-column names that of the texts"),
+        (tmp_path / "other.csv", "no column 'review'; --columns names that of the texts"),
         (tmp_path / "empty.txt", "none of the inputs holds a text"),
         (tmp_path / "folder", "no file with a suffix"),
         ("-", "standard input, line 2: not UTF-8"),
@@ -111,5 +111,5 @@ def test_nothing_is_written_for_a_wrong_input(
         with pytest.raises(UserError, match=words):
             predict_table(run_dir, name)
     assert not (run_dir / "predictions.csv").exists()
-    rows, _ = predict_table(run_dir, tmp_path / "other.csv", "--text-column", "text")
+    rows, _ = predict_table(run_dir, tmp_path / "other.csv", "--columns", "text", "stars")
     assert len(rows) == 1

@@ -190,7 +190,7 @@ def test_splits_have_many_names(tmp_path: Path) -> None:
 
 
 def test_columns_have_numbers_if_there_is_no_header(tmp_path: Path) -> None:
-    numbers = ["--text-column", "2", "--label-column", "1"]
+    numbers = ["--columns", "2", "1"]
     train = "".join(f"{n % 2}\ttext {n}\n" for n in range(30))
     args = own(tmp_path, {"train.tsv": train, "test.tsv": "1\tb\n"}, *numbers)
     assert [len(split) for split in DATASETS["csv"](args)] == [28, 2, 1]
@@ -291,7 +291,7 @@ def test_rare_classes_weigh_as_much_as_others(tmp_path: Path) -> None:
     [
         ("", "all.csv is empty"),
         ("text,label\n", "all.csv is empty"),
-        ("text,class\ngood,yes\n", "row 1: --label-column label is not among .* text, class"),
+        ("text,class\ngood,yes\n", "row 1: --columns label is not among .* text, class"),
         (ROWS + "fine\n", "row 22: "),
         (ROWS + '"fine,yes\n', "row 22: "),
         ("text,label\na,yes\nb,yes\n", "1 different labels in 2 rows"),

@@ -91,20 +91,20 @@ def read_table(args: Namespace, path: Path, found: Texts, classes: set[str] | No
     Columns that are given by number are those of a table without a header. Raises UserError with
     the row if its label is not among `classes`.
     """
-    options = {"--text-column": args.text_column, "--label-column": args.label_column}
-    if args.group_column:
-        options["--group-column"] = args.group_column
-    has_header = not all(name.isdecimal() for name in options.values())
+    text_column, label_column = args.columns
+    names = [*args.columns, args.group_column] if args.group_column else args.columns
+    has_header = not all(name.isdecimal() for name in names)
     table = open_table(path, has_header)
-    for option, name in options.items():
+    for name in names:
         if name not in table.columns:
+            option = "--columns" if name in args.columns else "--group-column"
             columns = textwrap.shorten(", ".join(table.columns), 100)
             raise UserError(f"{path}, row 1: {option} {name} is not among the columns {columns}")
     first = len(found.labels)
     left_out = 0
     for part in table.parts():
-        texts = as_texts(part[args.text_column])
-        labels = as_texts(part[args.label_column])
+        texts = as_texts(part[text_column])
+        labels = as_texts(part[label_column])
         is_whole = (texts != "") & (labels != "")
         left_out += int((~is_whole).sum())
         if classes is not None:
@@ -147,7 +147,7 @@ def check_no_header(path: Path, labels: list[str]) -> None:
     if labels and labels[0] not in labels[1:]:
         raise UserError(
             f"{path}, row 1: no other row has its label {labels[0]!r}; if it is a header, give "
-            "the names of the columns to --text-column and --label-column, not their numbers"
+            "the names of the columns to --columns, not their numbers"
         )
 
 
@@ -156,7 +156,7 @@ def check_classes(source: Path, labels: list[str]) -> None:
     number = len(set(labels))
     if not 1 < number <= len(labels) // 2:
         raise UserError(
-            f"{source}: {number} different labels in {len(labels)} rows; is --label-column right?"
+            f"{source}: {number} different labels in {len(labels)} rows; are --columns right?"
         )
 
 

@@ -28,10 +28,9 @@ def add_task_options(parser: ArgumentParser) -> None:
     add("--dataset", choices=DATASETS, default="docstrings", help="data set to train on")
     help = "own table of texts (.csv, .tsv or .parquet), or directory of tables or text files"
     add("--data-dir", type=Path, default="data", help=help)
-    help = "column of the texts in own tables: its name, or its number if there is no header"
-    add("--text-column", metavar="COLUMN", default="text", help=help)
-    help = "column of the classes in own tables: its name, or its number if there is no header"
-    add("--label-column", metavar="COLUMN", default="label", help=help)
+    help = "columns of own tables: their names, or their numbers if there is no header"
+    names = ("TEXT", "LABEL")
+    add("--columns", nargs=2, metavar=names, default=["text", "label"], help=help)
     help = "column, of authors for instance, whose texts stay in one split when a table is divided"
     add("--group-column", metavar="COLUMN", default="", help=help)
     help = (

@@ -19,7 +19,7 @@ LONGEST = 60  # characters of a value in a message
 MOST_NAMED = 6  # weights in a note
 ENCODINGS = {"vocabulary", "tokenizer"}  # what the numbers in the model's input mean
 REPORTED = {"notes", "class_counts"}  # what `info` tells about the files, and no model depends on
-REPORTED |= {"text_column", "label_column", "window", "horizon", "source", "mask_format"}
+REPORTED |= {"columns", "window", "horizon", "source", "mask_format"}
 
 
 def check_model(saved: dict[str, Any], config: dict[str, Any]) -> None:
