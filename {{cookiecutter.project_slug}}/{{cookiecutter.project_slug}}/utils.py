@@ -29,18 +29,17 @@ from .datasets import DATASETS
 # {% endif %}
 from .engine.activation_checkpointing import checkpoint_blocks
 from .engine.batch import batch_size, split
-from .engine.checkpoint import Checkpoint, check_constructor, explain_mismatch, read_checkpoint
+from .engine.checkpoint import Checkpoint, rebuild_model
 # {% if cookiecutter.task in cookiecutter._uses.classes %}
 from .engine.classes import get_class_weights
 # {% endif %}
 # {% if cookiecutter.distributed == "none" %}
-from .engine.distributed import set_weights, unwrap
+from .engine.distributed import unwrap
 # {% else %}
 from .engine.distributed import (
     parallelize,
     place_model,
     set_gradient_sync,
-    set_weights,
     sync_buffers,
     unwrap,
 )
@@ -290,13 +289,7 @@ def get_model(args: Namespace, info: dict[str, Any]) -> tuple[nn.Module, dict[st
 
 def load_model(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     """Return the model of a checkpoint, on the CPU, and the `info` of its training data."""
-    saved = read_checkpoint(Path(path))
-    config = saved["model_config"]
-    check_constructor(path, MODELS, config)
-    model = MODELS[config["name"]](**config["arguments"])
-    with explain_mismatch(path):
-        set_weights(model, saved)
-    return model.eval(), config["info"]
+    return rebuild_model(Path(path), MODELS)
 
 
 def get_optimizer(args: Namespace, model: nn.Module) -> Optimizer:

@@ -111,15 +111,11 @@ def get_transform(info: dict[str, Any], *augmentation: nn.Module) -> v2.Transfor
     info["resize"], by default to the size of the tensor.
     """
     size = info["image_size"]
-    middle = [v2.Resize(info.get("resize", size)), v2.CenterCrop(size)]
-    grey = [v2.Grayscale()] if info["channels"] == 1 else []
-    to_tensor = [
-        *grey,
-        v2.ToImage(),
-        v2.ToDtype(torch.float32, scale=True),
-        v2.Normalize(info["mean"].flatten().tolist(), info["std"].flatten().tolist()),
-    ]
-    return v2.Compose([*(augmentation or middle), *to_tensor])
+    steps = list(augmentation) or [v2.Resize(info.get("resize", size)), v2.CenterCrop(size)]
+    if info["channels"] == 1:
+        steps.append(v2.Grayscale())
+    normalize = v2.Normalize(info["mean"].flatten().tolist(), info["std"].flatten().tolist())
+    return v2.Compose([*steps, v2.ToImage(), v2.ToDtype(torch.float32, scale=True), normalize])
 
 
 DATASETS: dict[str, Callable[[Namespace], Splits]] = {

@@ -302,10 +302,15 @@ def refresh_lr(state: Any) -> None:
         scheduler._last_lr = rates
 
 
-def check_constructor(
-    path: Path | str, models: dict[str, Callable[..., nn.Module]], config: dict[str, Any]
-) -> None:
-    """Raise UserError if a checkpoint's model is none of `models`, or takes other arguments."""
+def rebuild_model(
+    path: Path, models: dict[str, Callable[..., nn.Module]]
+) -> tuple[nn.Module, dict[str, Any]]:
+    """Return the model of a checkpoint, on the CPU, and the `info` of its training data.
+
+    Raises UserError if the model is none of `models`, or takes other arguments or weights there.
+    """
+    saved = read_checkpoint(path)
+    config = saved["model_config"]
     name, arguments = config["name"], config["arguments"]
     if name not in models:
         raise UserError(
@@ -316,6 +321,10 @@ def check_constructor(
         signature(models[name]).bind(**arguments)
     except TypeError as error:
         raise UserError(f"{path} is of another model than {name!r} here: {error}") from None
+    model = models[name](**arguments)
+    with explain_mismatch(path):
+        set_weights(model, saved)
+    return model.eval(), config["info"]
 
 
 @contextlib.contextmanager

@@ -162,13 +162,19 @@ class Logger:
             steps = self.args.epochs * self.steps_per_epoch - state.step
             self.profiler = start_profiler(self.run_dir / "trace.json", steps)
         # {% if cookiecutter.logger != "none" %}
+        self.start_tracker(records)
+        # {% endif %}
+
+    # {% if cookiecutter.logger != "none" %}
+    def start_tracker(self, records: list[Record]) -> None:
+        """Start the tracker, and send the records of a resumed run; it skips what it has."""
         self.tracker.options |= flatten(self.starts[-1])
         self.tracker.start()
         self.runtime.resources.callback(self.finish_tracker)
-        for record in records:  # of a resumed run; the tracker skips what it has
+        for record in records:
             self.tracker.log(record)
-        # {% endif %}
 
+    # {% endif %}
     def find_facts(self, state: Any, *loaders: Any) -> dict[str, str]:
         """Describe the device, the model and the data."""
         device = self.runtime.device
