@@ -167,8 +167,8 @@ class Logger:
 
     def write_facts(self, notes: list[str], class_counts: dict[str, Any]) -> None:
         """Write run.json: what the run consists of, and where it comes from."""
-        facts = {**self.facts, "notes": notes, "higher_is_better": self.higher_is_better}
-        facts |= {"class_counts": class_counts, "starts": self.starts}
+        facts: dict[str, Any] = {**self.facts, "notes": notes, "class_counts": class_counts}
+        facts |= {"higher_is_better": self.higher_is_better, "starts": self.starts}
         text = json.dumps(facts, indent=2, ensure_ascii=False)
         write_text(self.run_dir / "run.json", text + "\n")
 
