@@ -151,11 +151,7 @@ class Logger:
         write_options(self.run_dir / "config.json", self.args)
         if not self.args.evaluate:
             write_keys(self.run_dir / "checkpoints", train_loader.dataset)
-        facts = {**self.facts, "notes": notes, "higher_is_better": self.higher_is_better}
-        facts["class_counts"] = train_loader.info.get("class_counts", {})
-        facts["starts"] = self.starts
-        text = json.dumps(facts, indent=2, ensure_ascii=False)
-        write_text(self.run_dir / "run.json", text + "\n")
+        self.write_facts(notes, train_loader.info.get("class_counts", {}))
         records = self.open_records(state)
         self.records = [record for record in records if record["event"] == "epoch"]
         if self.args.profile and not (self.run_dir / "trace.json").exists():
@@ -175,6 +171,13 @@ class Logger:
             self.tracker.log(record)
 
     # {% endif %}
+    def write_facts(self, notes: list[str], class_counts: dict[str, Any]) -> None:
+        """Write run.json: what the run consists of, and where it comes from."""
+        facts: dict[str, Any] = {**self.facts, "notes": notes, "class_counts": class_counts}
+        facts |= {"higher_is_better": self.higher_is_better, "starts": self.starts}
+        text = json.dumps(facts, indent=2, ensure_ascii=False)
+        write_text(self.run_dir / "run.json", text + "\n")
+
     def find_facts(self, state: Any, *loaders: Any) -> dict[str, str]:
         """Describe the device, the model and the data."""
         device = self.runtime.device

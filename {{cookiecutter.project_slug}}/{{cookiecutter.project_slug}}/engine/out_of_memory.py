@@ -9,8 +9,8 @@ from argparse import Namespace
 from pathlib import Path
 
 # How the message of an allocator begins, where the exception's class does not tell.
-MESSAGES = ("CUDA out of memory", "CUDA error: out of memory", "HIP out of memory")
-MESSAGES += ("MPS backend out of memory", "DefaultCPUAllocator: can't allocate memory")
+MESSAGES = ["CUDA out of memory", "CUDA error: out of memory", "HIP out of memory"]
+MESSAGES += ["MPS backend out of memory", "DefaultCPUAllocator: can't allocate memory"]
 
 
 def find_message(error: Exception) -> str:

@@ -58,7 +58,7 @@ def read_template() -> str | None:
 
 def get_versions() -> dict[str, str]:
     """Return the versions of the packages that the project requires, torch first."""
-    versions = {"torch": torch.__version__}
+    versions = {"torch": str(torch.__version__)}  # with its build, such as +cu130
     for name in required_packages():
         with contextlib.suppress(PackageNotFoundError):  # a tracker's: a run continues without it
             versions.setdefault(name, version(name))
