@@ -25,7 +25,7 @@ SUFFIXES = {".csv", ".parquet"}
 def engine() -> dict[str, ModuleType]:
     """Modules of the template without tags, imported as a package."""
     package = ModuleType("raw_engine")
-    package.__path__ = []
+    package.__path__ = [str(RAW_PACKAGE / "engine")]  # for what these modules import
     sys.modules["raw_engine"] = package
     modules = {}
     for name, path in MODULES.items():
@@ -34,7 +34,7 @@ def engine() -> dict[str, ModuleType]:
         sys.modules[spec.name] = modules[name]
         spec.loader.exec_module(modules[name])
     yield modules
-    for name in ["raw_engine", *(f"raw_engine.{name}" for name in MODULES)]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "raw_engine"]:
         del sys.modules[name]
 
 
@@ -225,7 +225,8 @@ def test_a_checkpoint_knows_its_samples(engine, tmp_path):
 def test_samples_without_keys_are_compared_by_their_number(engine, tmp_path):
     identity, error = engine["identity"], engine["errors"].UserError
     (tmp_path / "run.json").write_text('{"data": "digits, samples: train 9, val 3, test 3"}')
-    args = Namespace(resume=False, other_data=False, evaluate=tmp_path / "checkpoints" / "best.pt")
+    args = Namespace(resume=False, other_data=False, init_from=None)
+    args.evaluate = tmp_path / "checkpoints" / "best.pt"
     sizes = "other, samples: train 9, val 3, test 3"
     assert identity.check_samples(args, tmp_path / "new", sizes, [], []) == ""
     more = sizes.replace("train 9", "train 10")

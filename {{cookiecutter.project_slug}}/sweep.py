@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from argparse import Namespace
+from argparse import BooleanOptionalAction, Namespace
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,15 +52,16 @@ def parse_command(argv: list[str]) -> Namespace:
     add("--sampler", choices=SAMPLERS, help=help)
     help = "runs of each setting, with as many seeds (default: 1)"
     add("--seeds", type=number(int, 1), help=help)
-    help = "never stop a trial that is worse than the median of the others (pruning)"
-    add("--no-prune", dest="prune", action="store_false", default=None, help=help)
+    help = "stop a trial that is worse than the median of others (default: yes, without --seeds)"
+    add("--prune", action=BooleanOptionalAction, help=help)
     help = "number of trials at the same time (default: one on each GPU, or one)"
     add("--jobs", type=number(int, 1), help=help)
     help = "name of the sweep, whose runs are in runs/NAME (default: a new one)"
     add("--name", help=help)
     help = "continue the sweep --name, or else the newest one; start one if there is none"
     add("--resume", action="store_true", help=help)
-    args, args.ranges = parser.parse_known_args(argv[:end])
+    args, ranges = parser.parse_known_args(argv[:end])
+    args.ranges = ranges
     args.options = argv[end + 1 :]
     return args
 
@@ -107,7 +108,7 @@ def get_plan(args: Namespace, path: Path) -> Plan:
             trials=20 if ranges else 1,
             seeds=args.seeds or 1,
             first_seed=seed,
-            prune=args.prune is None,
+            prune=args.prune is not False,
             monitor=monitor,
             maximize=maximize,
         )

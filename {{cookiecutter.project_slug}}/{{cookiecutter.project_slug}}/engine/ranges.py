@@ -87,7 +87,7 @@ def parse_range(parser: ArgumentParser, flag: str, text: str, actions: list[Acti
     """Return one range. Raises UserError if it is none."""
     found = Range(actions[0].dest, flag, text, actions)
     if "," in text:
-        found.choices = [convert(parser, flag, item) for item in text.split(",")]
+        found.choices = [convert_choice(parser, flag, item) for item in text.split(",")]
         if len(set(found.choices)) < len(found.choices):
             raise UserError(f"{flag} {text}: one of the choices is there twice")
         return found
@@ -98,7 +98,7 @@ def parse_range(parser: ArgumentParser, flag: str, text: str, actions: list[Acti
             f"{flag} {text}: a range is needed, such as 0.001:0.1, 0.001:0.1:log or 16,32,64; "
             "an option that is the same in all trials stands behind --"
         )
-    bounds = [convert(parser, flag, low), convert(parser, flag, high)]
+    bounds = [convert_choice(parser, flag, low), convert_choice(parser, flag, high)]
     for bound in bounds:
         if isinstance(bound, bool) or not isinstance(bound, (int, float)):
             raise UserError(f"{flag} takes no number: give its choices, such as a,b,c")
@@ -113,7 +113,7 @@ def parse_range(parser: ArgumentParser, flag: str, text: str, actions: list[Acti
     return found
 
 
-def convert(parser: ArgumentParser, flag: str, text: str) -> Any:
+def convert_choice(parser: ArgumentParser, flag: str, text: str) -> Any:
     """Return the value of an option; the parser ends the program if it is a wrong one."""
     action = next(action for action in parser._actions if flag in action.option_strings)
     if isinstance(action, BooleanOptionalAction) or action.nargs == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-ROWS = 10  # of the table
+LONGEST_TABLE = 10  # of the table
 STATES = {
     TrialState.COMPLETE: "complete",
     TrialState.PRUNED: "pruned",
@@ -55,8 +56,8 @@ def describe_sweep(search: Search, folder: Path) -> str:
     for group, options in zip(groups, get_differences(groups), strict=True):
         name = "best run" if is_grouped else "run"
         rows.append({name: group.name, **options, **group.results(is_grouped)})
-    tables = format_text(rows[:ROWS], shutil.get_terminal_size().columns)
-    more = f"\n... and {len(rows) - ROWS} more" if len(rows) > ROWS else ""
+    tables = format_text(rows[:LONGEST_TABLE], shutil.get_terminal_size().columns)
+    more = f"\n... and {len(rows) - LONGEST_TABLE} more" if len(rows) > LONGEST_TABLE else ""
     return "\n\n".join([*lines, *tables]) + f"{more}\n\ncompare     python compare.py {folder}/*"
 
 
@@ -80,19 +81,16 @@ def draw_sweep(search: Search) -> Figure:
 
 def draw_option(axes: Axes, option: Range, search: Search) -> None:
     """Draw the metric of all trials over the values of an option."""
-    for state, label, style in (
-        (TrialState.PRUNED, "pruned", {"facecolors": "none", "edgecolors": "tab:gray"}),
-        (TrialState.COMPLETE, "complete", {"color": "tab:blue"}),
-    ):
-        trials = [trial for trial in search.trials(state) if option.name in trial.params]
-        if trials:
-            places = [get_place(option, trial) for trial in trials]
-            axes.scatter(places, [trial.value for trial in trials], label=label, s=18, **style)
-    trials = search.trials(TrialState.COMPLETE)
-    if trials:
-        best = search.study.best_trial
-        style = {"marker": "*", "color": "tab:red", "s": 120}
-        axes.scatter([get_place(option, best)], [best.value], label="best", zorder=3, **style)
+    pruned = search.trials(TrialState.PRUNED)
+    if pruned:
+        places, values = get_points(option, pruned)
+        axes.scatter(places, values, s=18, facecolors="none", edgecolors="tab:gray", label="pruned")
+    complete = search.trials(TrialState.COMPLETE)
+    if complete:
+        places, values = get_points(option, complete)
+        axes.scatter(places, values, s=18, color="tab:blue", label="complete")
+        places, values = get_points(option, [search.study.best_trial])
+        axes.scatter(places, values, s=120, color="tab:red", marker="*", label="best", zorder=3)
     if option.choices:
         labels = [plain(str(choice), 12) for choice in option.choices]
         axes.set_xticks(range(len(labels)), labels)
@@ -101,7 +99,11 @@ def draw_option(axes: Axes, option: Range, search: Search) -> None:
         axes.set_xscale("log")
 
 
-def get_place(option: Range, trial: FrozenTrial) -> Any:
-    """Return where a trial stands on the axis of an option."""
-    value = trial.params[option.name]
-    return option.choices.index(value) if option.choices else value
+def get_points(option: Range, trials: list[FrozenTrial]) -> tuple[list[Any], list[Any]]:
+    """Return where trials stand on the axis of an option, and their metric."""
+    places, values = [], []
+    for trial in trials:
+        value = trial.params[option.name]
+        places.append(option.choices.index(value) if option.choices else value)
+        values.append(math.nan if trial.value is None else trial.value)
+    return places, values
