@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from {{ cookiecutter.project_slug }}.datasets import DATASETS, augment
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
@@ -61,32 +60,6 @@ def test_balanced_classes_weigh_alike() -> None:
     info["class_counts"]["train"]["rare"] = 0
     with pytest.raises(UserError, match="no training sample of 'rare'"):
         get_objective(parse_arguments(options), info)
-
-
-class Copies(TorchDispatchMode):
-    """Counts the copies to another device."""
-
-    number = 0
-
-    def __torch_dispatch__(
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
-        self.number += "_to_copy" in str(function)
-        return function(*args, **(kwargs or {}))
-
-
-def test_class_weights_are_copied_to_the_device_once() -> None:
-    info = {"classes": ["a", "b"], "class_counts": {"train": {"a": 3, "b": 1}}}
-    objective = get_objective(parse_arguments(["--class-weights", "balanced"]), info)
-    labels = torch.zeros(4, dtype=torch.int64, device="meta")  # a device without numbers
-    model = Constant(torch.zeros(4, 2, device="meta")).train()
-    with Copies() as copies:
-        for _ in range(3):
-            objective(model, (labels, labels))
-    one_step = Copies()
-    with one_step:
-        objective(model, (labels, labels))
-    assert copies.number == 1 + 3 * one_step.number
 
 
 def test_digits_count_their_classes() -> None:

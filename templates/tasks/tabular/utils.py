@@ -76,13 +76,11 @@ def get_class_objective(args: Namespace, info: dict[str, Any]) -> Objective:
     weights = get_class_weights(args, info)  # (classes,)
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:
-        nonlocal weights
         numbers, categories, labels = batch  # (batch, numbers), (batch, categories), (batch,)
         logits = model(numbers, categories).float()  # (batch, classes)
         losses = F.cross_entropy(logits, labels, reduction="none")
         if weights is not None:
-            weights = weights.to(labels.device)  # copied in the first step alone
-            losses = losses * weights[labels]
+            losses = losses * weights.to(labels.device, non_blocking=True)[labels]
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         output = {"loss": losses.mean(), "accuracy": accuracy}
         if model.training:

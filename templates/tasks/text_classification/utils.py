@@ -65,14 +65,12 @@ def get_objective(args: Namespace, info: dict[str, Any]) -> Objective:
     weights = get_class_weights(args, info)  # (classes,), or None
 
     def objective(model: nn.Module, batch: Any) -> dict[str, Any]:
-        nonlocal weights
         tokens, labels = batch  # (batch, length), (batch,)
         logits = model(tokens)  # (batch, classes)
         smoothing = args.label_smoothing if model.training else 0.0
         losses = F.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
         if weights is not None:
-            weights = weights.to(labels.device)  # copied in the first step alone
-            losses = losses * weights[labels]
+            losses = losses * weights.to(labels.device, non_blocking=True)[labels]
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         output = {"loss": losses.mean(), "accuracy": accuracy}
         if not model.training:
