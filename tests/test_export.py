@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy
 import pytest
+import torch
 from PIL import Image
 from rendering import render
 from running import python, rest_is_full, run
@@ -77,12 +78,47 @@ def continue_text(project: Path) -> tuple[list[object], Callable[[str], bool]]:
     return ["--prompt", "def main("], lambda out: out == expected.strip()
 
 
+def detect_objects(project: Path) -> tuple[list[object], Callable[[str], bool]]:
+    path = make_image(project)
+    python(project, "predict.py", "runs/a", path, "--device", "cpu", "--output", "objects")
+    entries = json.loads((project / "objects" / "predictions.json").read_text())
+
+    def is_right(out: str) -> bool:
+        lines = out.splitlines()
+        for entry, line in zip(entries, lines, strict=False):  # the program prints weaker ones, too
+            if not line.startswith(f"{entry['category']} {entry['score']:.2f}"[:-1]):
+                return False
+        return len(lines) >= max(len(entries), 1)
+
+    return [path], is_right
+
+
+def forecast_series(project: Path) -> tuple[list[object], Callable[[str], bool]]:
+    path = project / "series.csv"
+    saved = torch.load(project / "runs" / "a" / "checkpoints" / "best.pt", weights_only=True)
+    info = saved["model_config"]["info"]
+    rows = [",".join(["hour", *info["channels"]])]
+    for hour in range(400):
+        rows.append(",".join([str(hour), *map(str, info["mean"].tolist())]))
+    path.write_text("\n".join(rows) + "\n")
+    row = predict_first(project, path)
+    expected = [float(row[name]) for name in info["channels"]]
+
+    def is_right(out: str) -> bool:
+        first = [float(number) for number in out.splitlines()[0].strip("[] ").split()]
+        return first == pytest.approx(expected, abs=0.02)
+
+    return [path], is_right
+
+
 TASKS = {
     "image_classification": classify_image,
     "semantic_segmentation": segment_image,
+    "object_detection": detect_objects,
     "image_generation": generate_images,
     "text_classification": classify_text,
     "tabular": predict_row,
+    "time_series_forecasting": forecast_series,
     "language_modeling": continue_text,
 }
 

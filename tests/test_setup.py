@@ -70,11 +70,11 @@ def test_agents_md_names_what_is_there(product):
         text = project.files["AGENTS.md"]
         assert len(text.splitlines()) <= 27
         places = TABLE.findall(text)
-        assert len(places) == 5
+        assert len(places) == 7
         for file, names in places:
             source = project.files[f"my_project/{file}"]
             for name in re.findall(r"\w+", names):
-                assert re.search(rf"^(def )?{name}\b", source, re.MULTILINE), f"{file}: {name}"
+                assert re.search(rf"^(def |class )?{name}\b", source, re.MULTILINE), f"{file}: {name}"
 
 
 # ---------------------------------------------------------------------------------- the containers
