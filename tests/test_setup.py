@@ -74,7 +74,8 @@ def test_agents_md_names_what_is_there(product):
         for file, names in places:
             source = project.files[f"my_project/{file}"]
             for name in re.findall(r"\w+", names):
-                assert re.search(rf"^(def |class )?{name}\b", source, re.MULTILINE), f"{file}: {name}"
+                pattern = rf"^(def |class )?{name}\b"
+                assert re.search(pattern, source, re.MULTILINE), f"{file}: {name}"
 
 
 # ---------------------------------------------------------------------------------- the containers

@@ -149,7 +149,7 @@ class FlowMatching(nn.Module):
         x = noise
         stages = [x]
         for time in torch.arange(self.steps, device=noise.device) / self.steps:
-            times = time.expand(len(x))
+            times = time.expand(x.shape[0])
             middle = x + self.velocity(x, times, labels) / (2 * self.steps)
             x = x + self.velocity(middle, times + 1 / (2 * self.steps), labels) / self.steps
             stages.append(x)

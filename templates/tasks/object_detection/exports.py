@@ -22,9 +22,11 @@ class Exported(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         if isinstance(self.model, CenterNet):
-            return best_boxes(*self.model.find_centers(images))
-        found = stack_detections(self.model(images)[1])  # of torchvision: as many as there are
-        return found[..., :4], found[..., 4], found[..., 5].long()
+            boxes, scores, labels = best_boxes(*self.model.find_centers(images))
+            found = scores > 0  # cells without a peak fill up, in any order
+            return boxes * found[..., None], scores, labels * found
+        rows = stack_detections(self.model(images)[1])  # of torchvision: as many as there are
+        return rows[..., :4], rows[..., 4], rows[..., 5].long()
 
     def get_arguments(self, batch: Any) -> tuple[Tensor, ...]:
         """Return the inputs in a batch of predict.py."""

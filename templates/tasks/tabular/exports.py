@@ -23,7 +23,7 @@ class Exported(nn.Module):
 
     def forward(self, numbers: Tensor, categories: Tensor | None = None) -> tuple[Tensor, ...]:
         if categories is None:
-            categories = numbers.new_zeros(len(numbers), 0).int()
+            categories = numbers.new_zeros(numbers.shape[0], 0).int()
         return (self.model(numbers, categories),)
 
     def get_arguments(self, batch: Any) -> tuple[Tensor, ...]:

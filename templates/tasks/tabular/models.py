@@ -37,7 +37,7 @@ class FirstLayer(nn.Module):
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
         """Return features (batch, width); the inputs are (batch, numbers), (batch, categories)."""
         if numbers.shape[1] == 0:
-            numbers = numbers.new_zeros(len(numbers), 1)
+            numbers = numbers.new_zeros(numbers.shape[0], 1)
         return self.numbers(numbers) + self.categories(categories).sum(dim=1)
 
 
@@ -167,7 +167,7 @@ class FTTransformer(nn.Module):
     def forward(self, numbers: Tensor, categories: Tensor) -> Tensor:
         scaled = numbers.unsqueeze(2) * self.scales[1:]  # (batch, numbers, width)
         columns = torch.cat((scaled, self.categories(categories)), dim=1) + self.shifts
-        summary = self.scales[0].expand(len(numbers), 1, -1)
+        summary = self.scales[0].expand(numbers.shape[0], 1, -1)
         tokens = self.blocks(torch.cat((summary, columns), dim=1))  # (batch, 1 + columns, width)
         return self.head(tokens[:, 0])  # (batch, outputs)
 

@@ -19,8 +19,8 @@ class Exported(nn.Module):
         if info["known"]:
             self.inputs.append("future")  # float32 (batch, horizon, known)
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        return (self.model(*inputs),)
+    def forward(self, past: Tensor, future: Tensor | None = None) -> tuple[Tensor, ...]:
+        return (self.model(past, future),)
 
     def get_arguments(self, batch: Any) -> tuple[Tensor, ...]:
         """Return the inputs in a batch of predict.py."""

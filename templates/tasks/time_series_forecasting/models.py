@@ -156,7 +156,7 @@ class GRU(nn.Module):
         # (batch, context, channels), (batch, horizon, known)
         inputs, mean, std = normalize(inputs)
         states, _ = self.gru(inputs)  # (batch, context, width)
-        forecast = self.head(states[:, -1]).view(len(inputs), -1, inputs.shape[2])
+        forecast = self.head(states[:, -1]).view(inputs.shape[0], -1, inputs.shape[2])
         return self.add_inputs(forecast * std + mean, known)  # (batch, horizon, targets)
 
 

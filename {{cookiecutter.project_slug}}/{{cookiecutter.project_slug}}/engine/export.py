@@ -105,7 +105,7 @@ def trace(model: Any, arguments: Arguments) -> torch.export.ExportedProgram:
     Raises UserError if torch cannot export the model.
     """
     two = tuple(tensor[:1].repeat(2, *[1] * (tensor.ndim - 1)) for tensor in arguments)
-    shapes = tuple(dict.fromkeys(model.dynamic, torch.export.Dim.AUTO) for _ in arguments)
+    shapes = tuple(dict.fromkeys(model.dynamic, torch.export.Dim.DYNAMIC) for _ in arguments)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
