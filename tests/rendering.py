@@ -1,5 +1,6 @@
 """Rendering of the template, and reading of rendered projects."""
 
+import functools
 import itertools
 import json
 import os
@@ -7,6 +8,7 @@ import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 CONTEXT = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8"))
@@ -28,6 +30,7 @@ def render(
         return Path(shutil.copytree(Path(rendered) / name_of(answers), output_dir / "my_project"))
     from cookiecutter.main import cookiecutter
 
+    compile_templates_once()
     known = json.loads((template / "cookiecutter.json").read_text(encoding="utf-8"))
     if unknown := answers.keys() - known.keys():
         raise ValueError(f"no such prompts: {sorted(unknown)}")
@@ -40,6 +43,23 @@ def render(
             accept_hooks=hooks,
         )
     )
+
+
+@functools.cache
+def compile_templates_once() -> None:
+    """Let Jinja compile equal templates once in this process, not for each project anew."""
+    from jinja2 import Environment
+
+    compile_anew = Environment.compile
+    known: dict[tuple[Any, ...], Any] = {}
+
+    def compile_once(environment: Environment, source: Any, *place: Any, **options: Any) -> Any:
+        key = (source, *place, *options.items(), *environment.extensions)
+        if not isinstance(source, str) or key not in known:
+            known[key] = compile_anew(environment, source, *place, **options)
+        return known[key]
+
+    Environment.compile = compile_once  # type: ignore[method-assign]
 
 
 def name_of(answers: dict[str, str]) -> str:
