@@ -349,7 +349,8 @@ def test_defaults_and_changed_options():
     args = parse("--epochs", 3, "--resume")
     assert args.defaults["epochs"] == 10 and args.defaults["resume"] is False
     assert args.changed == {"epochs": ["--epochs", "3"]}
-    assert options.to_save(args) == {"epochs": 3, "lr_max": 0.1, "layout": "flat"}
+    saved = {"epochs": 3, "lr_max": 0.1, "init_from": None, "layout": "flat"}
+    assert options.to_save(args) == saved
     args.computed = 5  # what the program adds is no option
     assert "computed" not in options.to_save(args)
 

@@ -38,6 +38,8 @@ ALLOWED = {
     "distributed.py": "WORLD_SIZE|trains in one process|has started several|the refusal of launch",
     "gpus.py": "subprocess",  # which starts nvidia-smi
     "provenance.py": "subprocess",  # a module of Python
+    "predict.py": "number of processes that read and decode files",  # the help of --workers
+    "trial_run.py": "process",  # each trial of a sweep is a program of its own
     "docstrings.py": "multiprocessing .* subprocess",  # names of modules of Python
 }
 

@@ -191,7 +191,9 @@ def test_the_order_of_the_channels_changes_no_key(tmp_path: Path) -> None:
     args = make_file(tmp_path, ROWS)
     keys = DATASETS["csv"](args)[0].keys
     args.target_column = ["wave", "up"]
-    assert torch.equal(DATASETS["csv"](args)[0].keys, keys)
+    again = DATASETS["csv"](args)[0].keys
+    assert keys is not None and again is not None
+    assert torch.equal(again, keys)
 
 
 def test_several_series_have_their_own_borders(tmp_path: Path) -> None:

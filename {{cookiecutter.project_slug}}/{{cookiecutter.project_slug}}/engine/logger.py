@@ -38,7 +38,7 @@ from .options import to_save
 # {% endif %}
 from .profiling import peak_memory, start_profiler
 # {% if cookiecutter.logger != "none" %}
-from .provenance import Start, add_start, describe_code, describe_machine, flatten
+from .provenance import Start, add_start, describe_code, describe_machine, list_facts
 # {% else %}
 from .provenance import Start, add_start, describe_code, describe_machine
 # {% endif %}
@@ -164,7 +164,7 @@ class Logger:
     # {% if cookiecutter.logger != "none" %}
     def start_tracker(self, records: list[Record]) -> None:
         """Start the tracker, and send the records of a resumed run; it skips what it has."""
-        self.tracker.options |= flatten(self.starts[-1])
+        self.tracker.options |= list_facts(self.starts[-1])
         self.tracker.start()
         self.runtime.resources.callback(self.finish_tracker)
         for record in records:

@@ -213,7 +213,7 @@ def describe_commit(code: dict[str, Any]) -> str:
 
 
 # {% if cookiecutter.logger != "none" %}
-def flatten(start: Start) -> dict[str, str]:
+def list_facts(start: Start) -> dict[str, str]:
     """Return the start for a tracker, beside the options: names that begin with `run_`."""
     code = start["code"]
     values = {
