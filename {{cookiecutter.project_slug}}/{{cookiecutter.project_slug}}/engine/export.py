@@ -1,6 +1,7 @@
 """Formats for programs without this project, each compared with the model it was made of."""
 
 import copy
+import io
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -68,9 +69,10 @@ def export_weights(model: Any, arguments: Arguments, folder: Path) -> tuple[Path
 def export_program(model: Any, arguments: Arguments, folder: Path) -> tuple[Path, float]:
     """Write the program of torch.export as model.pt2, for any number of samples."""
     path = folder / "model.pt2"
-    program = trace(model, arguments)
-    with writing(path) as temporary, open(temporary, "wb") as file:
-        torch.export.save(program, file)
+    content = io.BytesIO()  # on a full disk, torch's own writer would end the program
+    torch.export.save(trace(model, arguments), content)
+    with writing(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
     return path, compare(path, model, torch.export.load(path).module(), arguments)
 
 

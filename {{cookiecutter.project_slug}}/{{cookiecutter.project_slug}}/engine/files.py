@@ -51,10 +51,16 @@ def write_text(path: Path, text: str) -> None:
         raise UserError(f"cannot write {path}: {explain_write(path.parent, error)}") from None
 
 
+def is_full(error: Exception) -> bool:
+    """Return whether an error of Python, torch ("inline_container") or Rust means a full disk."""
+    if getattr(error, "errno", None) in FULL:
+        return True
+    return any(words in str(error) for words in ("inline_container", "No space left on device"))
+
+
 def explain_write(folder: Path, error: Exception) -> str:
     """Return why a file in a folder cannot be written; of a full disk, with the free space."""
-    number = getattr(error, "errno", None)
-    if number in FULL or "inline_container" in str(error):  # the latter is torch's own writer
+    if is_full(error):
         free = shutil.disk_usage(folder).free / 2**20
         return f"No space left on device ({free:.1f} MiB are free)"
     return str(getattr(error, "strerror", None) or error)

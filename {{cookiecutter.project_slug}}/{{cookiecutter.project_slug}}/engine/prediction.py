@@ -11,7 +11,7 @@ from typing import Any
 # {% endif %}
 
 from .errors import UserError
-from .files import explain_write, replacing
+from .files import explain_write, is_full, replacing
 from .run_dir import find_weights
 
 
@@ -60,7 +60,9 @@ def writing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             yield temporary
-    except OSError as error:
+    except Exception as error:
+        if not isinstance(error, OSError) and not is_full(error):
+            raise
         raise UserError(f"cannot write {path}: {explain_write(path.parent, error)}") from None
 # {% if cookiecutter.task in cookiecutter._uses.text_outputs %}
 
