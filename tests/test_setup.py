@@ -84,7 +84,6 @@ IGNORED = [".venv/bin/python", "runs/x/summary.md", "data/a.png", "my_project/__
 IGNORED += ["my_project.egg-info/PKG-INFO", ".ruff_cache/a", "compare.png"]
 # Gigabytes, which uv need not download.
 BIG = r"(?:torch|torchvision|triton|nvidia-[\w-]+|cuda-[\w-]+)"
-MOUNT = re.compile(r"--mount=\S+ ")  # Docker's own
 
 
 class Image:
@@ -107,7 +106,7 @@ class Image:
             elif word == "COPY":
                 self.copy(project, *rest.split()[:-1])
             elif word == "RUN":
-                do(MOUNT.sub("", rest), self.folder, **self.variables)
+                do(rest, self.folder, **self.variables)
             elif word == "CMD":
                 return json.loads(rest)
             else:
