@@ -26,7 +26,7 @@ class Inputs(FileInputs):
     """Images, prepared like those of validation; `labels` are None unless all folders name one."""
 
     def __init__(self, args: Namespace, runtime: Runtime, info: dict[str, Any]):
-        self.paths = find_files(args.inputs, SUFFIXES)
+        self.paths = find_files(args, args.inputs, SUFFIXES)
         super().__init__(args, runtime, info, [str(path) for path in self.paths])
         self.transform = get_transform(info)
         folders = [compose(path.absolute().parent.name) for path in self.paths]

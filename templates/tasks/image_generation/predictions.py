@@ -3,6 +3,7 @@
 import re
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from .engine.prediction import find_output, writing
 from .engine.runtime import Runtime
 from .plots import draw_rows
 
+SHEET = "sheet.png"
 COLUMNS = 10  # images of a class in the sheet
 SHEET_ROWS = 50  # classes in the sheet
 FORBIDDEN = re.compile(r'[<>:"/\\|?*\x00-\x1f]|^\.+$|[. ]+$')  # in the name of a folder
@@ -85,6 +87,11 @@ def predict(args: Namespace, runtime: Runtime, model: nn.Module, batch: Any) -> 
     return F.hardtanh(images.float())
 
 
+def is_foreign_folder(folder: Path) -> bool:
+    """Return whether a folder holds files, and not those of an earlier prediction."""
+    return folder.is_dir() and any(folder.iterdir()) and not (folder / SHEET).exists()
+
+
 class Output:
     """A folder with CLASS/0001.png and so on, and sheet.png with some images of each class."""
 
@@ -92,6 +99,8 @@ class Output:
         self.number = args.number
         self.inputs = inputs
         self.folder = find_output(args, "predictions")
+        if args.output is not None and is_foreign_folder(args.output):
+            raise UserError(f"--output {args.output} holds other files: name a new folder")
         self.names = [inputs.info["classes"][label] for label in inputs.classes]
         folders = name_folders(inputs.info["classes"])
         self.folders = [self.folder / folders[label] for label in inputs.classes]
@@ -120,12 +129,12 @@ class Output:
         names = self.names[:SHEET_ROWS]
         images = torch.stack(self.shown).unflatten(0, (len(names), -1)) / 255
         figure = draw_rows([images], ["new images"], names, title="")
-        with writing(self.folder / "sheet.png") as temporary:
+        with writing(self.folder / SHEET) as temporary:
             figure.savefig(temporary, dpi=150, format="png")
 
     def summary(self) -> str:
         """Return what was written."""
-        sheet = self.folder / "sheet.png"
+        sheet = self.folder / SHEET
         return f"{len(self.inputs):,} images: {self.folder}, the first ones: {sheet}"
 
 

@@ -77,6 +77,11 @@ def test_other_files_stay_and_a_wrong_class_is_named(run_dir: Path) -> None:
         "0002.png",
         "0009.png",
     ]
+    (run_dir / "data" / "5").mkdir(parents=True)
+    (run_dir / "data" / "5" / "0001.png").write_text("mine")
+    with pytest.raises(UserError, match="holds other files"):
+        run_predict(run_dir, "5", "--output", run_dir / "data")
+    assert (run_dir / "data" / "5" / "0001.png").read_text() == "mine"
 
 
 def test_every_class_has_a_folder_of_its_own() -> None:

@@ -65,7 +65,7 @@ class Inputs:
         self.tokenizer = load_tokenizer(info["tokenizer"])
         self.names: list[Path | str] = []
         for name in args.inputs:
-            self.names += [name] if name == STANDARD_INPUT else find_files([name], ())
+            self.names += [name] if name == STANDARD_INPUT else find_files(args, [name], ())
         if args.score and (args.prompt is not None or not self.names):
             raise UserError("--score needs files, or - for standard input, and no --prompt")
         if args.prompt is None and not self.names:

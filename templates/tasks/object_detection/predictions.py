@@ -44,7 +44,7 @@ class Inputs(FileInputs):
     """Images, prepared like those of validation; `samples` are None if there are no true boxes."""
 
     def __init__(self, args: Namespace, runtime: Runtime, info: dict[str, Any]):
-        self.paths = find_files(args.inputs, SUFFIXES)
+        self.paths = find_files(args, args.inputs, SUFFIXES)
         super().__init__(args, runtime, info, [str(path) for path in self.paths])
         self.transform = ToSquare(info["image_size"])
         self.image_ids: list[Any] = list(range(1, len(self.paths) + 1))

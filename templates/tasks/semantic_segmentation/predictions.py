@@ -40,7 +40,7 @@ class Inputs(FileInputs):
 
     def __init__(self, args: Namespace, runtime: Runtime, info: dict[str, Any]):
         finder = MaskFinder(args.masks)
-        found = find_files(args.inputs, SUFFIXES)
+        found = find_files(args, args.inputs, SUFFIXES)
         self.paths = [path for path in found if not finder.is_mask(path)]
         if not self.paths:
             raise UserError(f"{found[0]} is a mask: images are needed")

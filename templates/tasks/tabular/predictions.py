@@ -54,7 +54,7 @@ class Inputs:
         self.failed = 0
         self.unknown = torch.zeros(len(info["categories"]), dtype=torch.int64)  # of each column
         self.tables = []
-        paths = find_files(args.inputs, SUFFIXES)
+        paths = find_files(args, args.inputs, SUFFIXES)
         for path in paths:
             try:
                 self.tables.append(self.open(path))

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas
 import pytest
 import torch
-from predicting import predict_table, train
+from predicting import predict_table, run_predict, train
 
 from {{ cookiecutter.project_slug }}.engine.encoding import number_known
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
@@ -131,6 +131,11 @@ def test_nothing_is_written_for_a_wrong_input(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=words):
             predict_table(run_dir, path)
     assert not (run_dir / "predictions.csv").exists()
+    before = (folder / "val.csv").read_bytes()
+    for name in (folder / "val.csv", folder):
+        with pytest.raises(UserError, match="is an input, which it would replace"):
+            run_predict(run_dir, name, "--output", folder / "val.csv")
+    assert (folder / "val.csv").read_bytes() == before
 
 
 def test_checkpoints_of_something_else_are_told_apart(tmp_path: Path) -> None:

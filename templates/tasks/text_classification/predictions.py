@@ -68,7 +68,7 @@ class Inputs:
             if name == STANDARD_INPUT:
                 self.sources.append(name)
                 continue
-            for path in find_files([name], TEXT_SUFFIXES | TABLES):
+            for path in find_files(self.args, [name], TEXT_SUFFIXES | TABLES):
                 self.add(path)
         if not self.sources:
             raise UserError("none of the inputs could be read")

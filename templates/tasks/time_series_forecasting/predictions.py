@@ -51,7 +51,7 @@ class Inputs:
         self.runtime = runtime
         self.info = info
         self.failed = 0
-        paths = find_files([args.input], SUFFIXES)
+        paths = find_files(args, [args.input], SUFFIXES)
         if len(paths) > 1:
             raise UserError(f"{args.input} holds {len(paths)} tables; give one of them")
         self.table = open_table(paths[0])
