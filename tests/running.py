@@ -129,6 +129,16 @@ def python(
     return texts
 
 
+def do(command: str, folder: Path, **environment: object) -> str:
+    """Run a command in a shell as a person does, and return what it prints."""
+    variables = os.environ | {name: str(value) for name, value in environment.items()}
+    result = subprocess.run(
+        ["bash", "-ec", command], cwd=folder, env=variables, capture_output=True, text=True
+    )
+    assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+    return result.stdout
+
+
 def places(processes: int) -> list[dict[str, str]]:
     """Return the environment that tells each of several processes its rank, as torchrun does."""
     with socket.socket() as free:

@@ -33,10 +33,34 @@ def make_texts(folder: Path) -> list[str]:
     return ["--dataset", "csv", "--data-dir", str(folder)]
 
 
+def make_masks(folder: Path) -> list[str]:
+    for number in range(30):
+        for kind in ("images", "masks"):
+            (folder / kind).mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), number % 2).save(folder / kind / f"{number}.png")
+    (folder / "classes.txt").write_text("ground\ncup\n")
+    return ["--dataset", "mask_folder", "--data-dir", str(folder)]
+
+
+def make_boxes(folder: Path) -> list[str]:
+    content = {"categories": [{"id": 1, "name": "cup"}], "images": [], "annotations": []}
+    for number in range(30):
+        folder.mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(folder / f"{number}.png")
+        image = {"id": number, "file_name": f"{number}.png", "width": 8, "height": 8}
+        box = {"id": number, "image_id": number, "category_id": 1, "bbox": [1, 1, 4, 4]}
+        content["images"].append(image)
+        content["annotations"].append(box)
+    (folder / "annotations.json").write_text(json.dumps(content))
+    return ["--dataset", "coco_json", "--data-dir", str(folder)]
+
+
 CASES = [  # the sizes of train, val and test in each of five folds
     ("tabular", make_table, [21, 3, 6]),
     ("image_classification", make_images, [21, 3, 6]),
     ("text_classification", make_texts, [22, 2, 6]),
+    ("semantic_segmentation", make_masks, [21, 3, 6]),
+    ("object_detection", make_boxes, [21, 3, 6]),
 ]
 
 

@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from fnmatch import fnmatch
 from importlib.metadata import distributions
@@ -13,21 +12,11 @@ from pathlib import Path
 
 import pytest
 from rendering import render
-from running import rest_is_full
+from running import do, rest_is_full
 from uv import find_uv_bin
 
 BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TABLE = re.compile(r"`(\w+\.py)`: ((?:`\w+`(?:, )?)+)")
-
-
-def do(command: str, folder: Path, **environment: object) -> str:
-    """Run a command in a shell as a person does, and return what it prints."""
-    variables = os.environ | {name: str(value) for name, value in environment.items()}
-    result = subprocess.run(
-        ["bash", "-ec", command], cwd=folder, env=variables, capture_output=True, text=True
-    )
-    assert result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
-    return result.stdout
 
 
 # ------------------------------------------------------------------------------------- AGENTS.md
