@@ -250,6 +250,22 @@ def test_a_checkpoint_keeps_the_samples_it_had_before(engine, tmp_path):
         identity.compare_keys(args, tmp_path, other, SimpleNamespace(names=["a", "e"]))
 
 
+def test_a_checkpoint_keeps_the_samples_of_the_runs_before(engine, tmp_path):
+    """Those that --init-from named, also of the run before that one, which may be gone by then."""
+    identity, error = engine["identity"], engine["errors"].UserError
+    before = None
+    for name in ("first", "second", "third"):
+        (tmp_path / name).mkdir()
+        identity.write_keys(tmp_path / name, SimpleNamespace(names=[name, "shared"]), before)
+        before = tmp_path / name / "best.pt"
+    args = Namespace(resume=True, other_data=False)
+    third, new = SimpleNamespace(names=["third", "shared"]), SimpleNamespace(names=["new"])
+    assert identity.compare_keys(args, tmp_path / "third", third, new)
+    with pytest.raises(error, match="test sample first was trained on"):
+        tested = SimpleNamespace(names=["new", "first"])
+        identity.compare_keys(args, tmp_path / "third", third, tested)
+
+
 def test_other_meanings_of_a_checkpoint(engine):
     identity, error = engine["identity"], engine["errors"].UserError
     saved = {"classes": ["cat", "dog"], "vocabulary": ["a", "b"], "mean": torch.tensor([0.5])}

@@ -15,6 +15,8 @@ from .errors import UserError
 from .files import replacing
 from .run_dir import find_weights
 
+TRAIN_KEYS = "train_samples.npy"
+INITIAL_KEYS = "initial_samples.npy"  # of the runs before, from whose weights --init-from started
 LONGEST = 60  # characters of a value in a message
 MOST_NAMED = 6  # weights in a note
 ENCODINGS = {"vocabulary", "tokenizer"}  # what the numbers in the model's input mean
@@ -153,26 +155,40 @@ def get_keys(dataset: Any) -> Tensor | None:
     return getattr(dataset, "keys", None) if names is None else hash_names(names)
 
 
-def write_keys(folder: Path, dataset: Any) -> None:
-    """Write the sorted keys of the training samples to train_samples.npy beside the checkpoints.
+def write_keys(folder: Path, dataset: Any, init_from: Path | None = None) -> None:
+    """Write the sorted keys of the training samples beside the checkpoints.
 
-    A run that is resumed with --other-data has also been trained on those that it had before.
+    A run that is resumed with --other-data has also been trained on those that it had before, and
+    the weights of `init_from` on those of its run, which get a file of their own.
     """
-    keys = get_keys(dataset)
+    add_keys(folder / TRAIN_KEYS, get_keys(dataset))
+    if init_from is not None:
+        add_keys(folder / INITIAL_KEYS, read_all_keys(find_weights(init_from).parent))
+
+
+def add_keys(path: Path, keys: Tensor | None) -> None:
+    """Write keys to a file, sorted, together with those that it has."""
     if keys is not None:
-        known = read_keys(folder)
+        known = read_keys(path)
         if known is not None:
             keys = torch.cat((known, keys)).unique()
-        with replacing(folder / "train_samples.npy") as temporary, temporary.open("wb") as file:
+        with replacing(path) as temporary, temporary.open("wb") as file:
             numpy.save(file, keys.sort().values.numpy())
 
 
-def read_keys(folder: Path) -> Tensor | None:
-    """Return the keys that `write_keys` has written, or None if there are none."""
+def read_keys(path: Path) -> Tensor | None:
+    """Return the keys that `add_keys` has written, or None if there are none."""
     try:
-        return torch.from_numpy(numpy.load(folder / "train_samples.npy"))
+        return torch.from_numpy(numpy.load(path))
     except (OSError, ValueError, EOFError):
         return None
+
+
+def read_all_keys(folder: Path) -> Tensor | None:
+    """Return the keys of all samples that the checkpoints in a folder were trained on, if known."""
+    found = [read_keys(folder / name) for name in (TRAIN_KEYS, INITIAL_KEYS)]
+    known = [keys for keys in found if keys is not None]
+    return torch.cat(known).unique() if known else None
 
 
 def check_samples(args: Namespace, run_dir: Path, data: str, train: Any, test: Any) -> str:
@@ -209,12 +225,12 @@ def compare_keys(args: Namespace, folder: Path, train: Any, test: Any) -> bool:
     samples than before would be trained on, unless --other-data allows it.
     """
     keys, test_keys = get_keys(train), get_keys(test)
-    known = read_keys(folder)
+    known = read_keys(folder / TRAIN_KEYS)
     if known is None or keys is None or test_keys is None:
         return False
     if args.other_data:
         return True
-    check_tested(known, keys, test_keys, test)
+    check_tested(read_all_keys(folder), keys, test_keys, test)
     added = int((~torch.isin(keys, known)).sum())
     missing = int((~torch.isin(known, keys)).sum())
     if args.resume and (added or missing):
@@ -228,14 +244,14 @@ def compare_keys(args: Namespace, folder: Path, train: Any, test: Any) -> bool:
 def check_initial_samples(args: Namespace, folder: Path, train: Any, test: Any) -> None:
     """Raise UserError if the weights of --init-from were trained on a test sample."""
     keys, test_keys = get_keys(train), get_keys(test)
-    known = read_keys(folder)
-    if known is None or keys is None or test_keys is None or args.other_data:
-        return
-    check_tested(known, keys, test_keys, test)
+    if keys is not None and test_keys is not None and not args.other_data:
+        check_tested(read_all_keys(folder), keys, test_keys, test)
 
 
-def check_tested(known: Tensor, keys: Tensor, test_keys: Tensor, test: Any) -> None:
+def check_tested(known: Tensor | None, keys: Tensor, test_keys: Tensor, test: Any) -> None:
     """Raise UserError if a test sample was trained on before and is not in the training split."""
+    if known is None:
+        return
     leaked = torch.isin(test_keys, known) & ~torch.isin(test_keys, keys)
     for index in leaked.nonzero().flatten().tolist()[:1]:
         name = test.names[index] if hasattr(test, "names") else f"number {index}"

@@ -150,7 +150,8 @@ class Logger:
         # {% endif %}
         write_options(self.run_dir / "config.json", self.args)
         if not self.args.evaluate:
-            write_keys(self.run_dir / "checkpoints", train_loader.dataset)
+            init_from = self.args.init_from
+            write_keys(self.run_dir / "checkpoints", train_loader.dataset, init_from)
         self.write_facts(notes, train_loader.info.get("class_counts", {}))
         records = self.open_records(state)
         self.records = [record for record in records if record["event"] == "epoch"]

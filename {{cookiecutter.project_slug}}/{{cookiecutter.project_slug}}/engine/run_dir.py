@@ -18,7 +18,7 @@ from .terminal import say
 
 # What a run has made before its first record, and what a killed one has left half written.
 FIRST_FILES = {".lock", "config.json", "run.json", "changes.diff", "metrics.jsonl"}
-FIRST_FILES |= {"checkpoints/train_samples.npy"}
+FIRST_FILES |= {"checkpoints/train_samples.npy", "checkpoints/initial_samples.npy"}
 FIRST_PATTERN = re.compile(r"tracker_\w+\.txt|events\.out\.tfevents\..+")
 PARTIAL = re.compile(r"[\w-]+\.(diff|json|jsonl|md|npy|png|pt|txt)\.tmp\.\d+")
 # Errors of a file system without locks.
