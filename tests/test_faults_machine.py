@@ -59,7 +59,7 @@ CASES: dict[str, tuple[Case, str]] = {
     "a /dev/shm of 1 MiB": (small_shared_memory, "enlarge /dev/shm"),
     "40 open files": (few_descriptors, "ulimit -n 4096"),
     "a worker that is killed": (killed_worker, "try fewer --workers"),
-    "no memory": (little_memory, "try a smaller --batch-size"),
+    "no memory": (little_memory, "--image-size 4000 --grad-accum 2"),
     "no compiler": (no_compiler, "--compile needs a C++ compiler"),
 }
 
