@@ -3,7 +3,11 @@
 import unicodedata
 from argparse import Namespace
 from collections import Counter
+# {% if cookiecutter.task in cookiecutter._uses.cache %}
+from collections.abc import Callable, Iterator
+# {% else %}
 from collections.abc import Callable
+# {% endif %}
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,6 +93,15 @@ class LabelledFiles:
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
         return read_image(self.folder / self.names[index]), int(self.labels[index])
 
+    # {% if cookiecutter.task in cookiecutter._uses.cache %}
+    def describe(self) -> Iterator[str]:
+        """Yield what tells whether a file is the same as before."""
+        for name in self.names:
+            path = self.folder / name
+            status = path.stat()
+            yield f"{path.absolute()} {status.st_size} {status.st_mtime_ns}"
+
+    # {% endif %}
     def divide(self, val: float, test: float) -> list["LabelledFiles"]:
         """Return three parts with the same share of each class; `val` and `test` are shares."""
         parts = []

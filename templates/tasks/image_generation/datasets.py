@@ -5,13 +5,16 @@ from argparse import Namespace
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import torch
 import torchvision
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2.functional import pil_to_tensor
+from tqdm import tqdm
 
+from .engine.cache import get_cache_path, make_once, map_file
 from .engine.errors import refuse_unused
 from .engine.identity import hash_names
 from .engine.labelled_images import (
@@ -103,7 +106,7 @@ def image_folder(args: Namespace) -> Splits:
     Each of these holds images, or a folder for each class.
     """
     files, info = find_image_splits(args.data_dir)
-    train, val, test = [read_images(part, args.image_size) for part in files]
+    train, val, test = [map_images(args, part) for part in files]
     splits = in_memory(args, (train, val, test), info["classes"], flip=True)
     for split, part in zip(splits, files, strict=True):
         split.info["notes"] = info["notes"]
@@ -111,18 +114,33 @@ def image_folder(args: Namespace) -> Splits:
     return splits
 
 
-def read_images(files: LabelledFiles, size: int) -> Images:
-    """Return the middle squares of images, scaled to `size` x `size` pixels, and their labels."""
+def map_images(args: Namespace, files: LabelledFiles) -> Images:
+    """Return the middle squares of images, scaled to --image-size, and their labels.
 
-    def read(index: int) -> Tensor:
+    The images are read once, into a file of the cache that is mapped into memory.
+    """
+    size = args.image_size
+    path = get_cache_path([str(size), *files.describe()], "images.bin")
+    make_once(path, partial(write_images, args, files))
+    return map_file(path, torch.uint8).view(-1, 3, size, size), files.labels
+
+
+def write_images(args: Namespace, files: LabelledFiles, path: Path) -> None:
+    """Write the bytes of all images to a file: (images, 3, --image-size, --image-size)."""
+    size = (args.image_size, args.image_size)
+
+    def read(index: int) -> bytes:
         image, _ = files[index]
-        return pil_to_tensor(ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS))
+        square = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+        return pil_to_tensor(square).numpy().tobytes()
 
-    images = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
-    with ThreadPoolExecutor() as pool:
-        for index, image in enumerate(pool.map(read, range(len(files)))):
-            images[index] = image
-    return images, files.labels
+    disable = True if args.quiet else None  # None: if there is no terminal
+    bar = tqdm(desc="images", total=len(files), leave=False, disable=disable)
+    with bar, path.open("wb") as file, ThreadPoolExecutor() as pool:
+        for indices in torch.arange(len(files)).split(1000):
+            for pixels in pool.map(read, indices.tolist()):
+                file.write(pixels)
+                bar.update()
 
 
 DATASETS: dict[str, Callable[[Namespace], Splits]] = {

@@ -24,6 +24,14 @@ from {{ cookiecutter.project_slug }}.utils import (
 )
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the cache, empty for each test."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    return folder / "{{ cookiecutter.project_slug }}" / "images"
+
+
 def get_distance() -> tuple[Any, list[Tensor], dict[str, Any]]:
     """Return the metric for the digits, the images of their splits from -1 to 1, and their info."""
     args = parse_arguments(["--device", "cpu"])
@@ -179,6 +187,28 @@ def test_own_images_are_split_and_read(tmp_path: Path) -> None:
         red = image[0].float().mean() > image[2].float().mean()
         assert image.shape == (3, 16, 16)
         assert train.info["classes"][label] == ("red" if red else "blue")
+
+
+def test_own_images_are_read_once(tmp_path: Path, cache: Path) -> None:
+    """Until one of them changes; a damaged one leaves no file."""
+    args = make_images(tmp_path)
+    first = DATASETS["image_folder"](args)[0]
+    files = sorted(cache.glob("*.bin"))
+    assert [path.stat().st_size for path in files].count(16 * 3 * 16 * 16) == 1
+    again = DATASETS["image_folder"](args)[0]
+    assert sorted(cache.glob("*.bin")) == files
+    assert torch.equal(first.tensors[0], again.tensors[0])
+    for path in (tmp_path / "red").iterdir():
+        Image.new("RGB", (20, 20), "yellow").save(path)
+    changed = DATASETS["image_folder"](args)[0]
+    reds = changed.tensors[1] == 1
+    assert (changed.tensors[0][reds][:, 1] == 255).all()  # yellow has green
+    before = sorted(cache.glob("*.bin"))
+    (tmp_path / "blue" / "20.png").write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"blue/20\.png"):
+        DATASETS["image_folder"](args)
+    assert sorted(cache.glob("*.bin")) == before
+    assert not list(cache.glob("*.tmp.*"))
 
 
 def test_own_images_need_no_classes_and_may_be_split(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from {{ cookiecutter.project_slug }}.datasets import DATASETS, in_memory, shift
+from {{ cookiecutter.project_slug }}.engine.cache import make_once
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
 from {{ cookiecutter.project_slug }}.engine.loader import InMemory
 from {{ cookiecutter.project_slug }}.engine.metrics import BitsPerByte, BitsPerCharacter
@@ -22,7 +23,7 @@ from {{ cookiecutter.project_slug }}.engine.tokenizer import (
     learn_subwords,
     load_tokenizer,
 )
-from {{ cookiecutter.project_slug }}.engine.tokens import make_once, take_sample
+from {{ cookiecutter.project_slug }}.engine.tokens import take_sample
 from {{ cookiecutter.project_slug }}.models import MODELS
 from {{ cookiecutter.project_slug }}.utils import (
     get_metrics,
