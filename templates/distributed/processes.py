@@ -101,8 +101,8 @@ class Processes:
         return values
 
     def mean(self, value: Tensor | float, device: torch.device) -> Tensor:
-        """Return the mean of a number over all processes."""
-        return self.sum(torch.as_tensor(value, device=device).float().clone()) / self.world_size
+        """Return the mean of a number over all processes; the host does not wait for the device."""
+        return self.sum((torch.zeros((), device=device) + value).float()) / self.world_size
 
     def average(self, scalars: dict[str, Scalar], device: torch.device) -> dict[str, Scalar]:
         """Return the weighted mean of each scalar over all processes."""

@@ -207,7 +207,7 @@ class Loader:
                 order = self.get_order(pass_number)
                 if dataset.indices is not None:
                     order = dataset.indices[order]
-                order = order.to(storage)
+                order = order.to(storage, non_blocking=True)
             chosen = self.take_batch(order, step % self.batches_per_pass)
             batch = tuple(
                 tensor.index_select(0, chosen).to(device, non_blocking=True)
