@@ -5,8 +5,9 @@
 # make test-faults  the faults in their full form, and their table in docs/faults.md
 # make test-mutants removes the engine's promises one by one: a test must notice each
 # make test-bounds  the lowest allowed versions, in a virtual environment of their own
+# make bench        the speed, beside other loops, in a virtual environment of its own
 # make lint         the style alone
-# Each sets up .venv first if that is still to be done.
+# Each sets up its virtual environment first if that is still to be done.
 
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
@@ -14,7 +15,7 @@ BIN := $(CURDIR)/.venv/bin
 # Two workers and one thread each: the tests train small models, which more threads only slow down.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
-.PHONY: demo check test test-full test-faults test-mutants test-bounds lint
+.PHONY: demo check test test-full test-faults test-mutants test-bounds bench lint
 
 demo: .venv/ready
 	rm -rf demo
@@ -39,12 +40,17 @@ test-mutants: .venv/ready
 test-bounds: .venv/ready
 	$(BIN)/python tests/bounds.py
 
+bench: .venv-bench/ready
+	OMP_NUM_THREADS=1 .venv-bench/bin/python benchmarks/bench.py $(SECTIONS)
+
 lint: .venv/ready
 	$(BIN)/ruff check --config pyproject.toml .
 	$(BIN)/ruff format --check --config pyproject.toml .
 
-.venv/ready: pyproject.toml
+.venv/ready: EXTRAS := dev
+.venv-bench/ready: EXTRAS := dev,bench
+.venv/ready .venv-bench/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed" if sys.version_info < (3, 10) else 0)'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --editable '.[$(EXTRAS)]'
 	touch $@

@@ -44,17 +44,19 @@ def measure(project: Path, runs: int) -> dict[str, float]:
     return least
 
 
-def main(runs: int = 5) -> None:
-    print("| task | `--help` | x `import torch` | x `import torch, torchvision` |")
-    print("|---|---|---|---|")
+def get_section(runs: int = 5) -> str:
+    """Measure both tasks, and return a Markdown table."""
+    lines = ["| task | `--help` | x `import torch` | x `import torch, torchvision` |"]
+    lines.append("|---|---:|---:|---:|")
     for task in TASKS:
         with tempfile.TemporaryDirectory() as folder:
             least = measure(render({"task": task, "logger": "none"}, Path(folder)), runs)
         own = least["main.py --help"]
         torch = own / least["import torch"]
         torchvision = own / least["import torch, torchvision"]
-        print(f"| `{task}` | {own:.2f} s | {torch:.2f} | {torchvision:.2f} |")
+        lines.append(f"| `{task}` | {own:.2f} s | {torch:.2f} | {torchvision:.2f} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    print(get_section(*map(int, sys.argv[1:])), end="")
