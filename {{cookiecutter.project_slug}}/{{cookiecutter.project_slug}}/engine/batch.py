@@ -11,13 +11,13 @@ def map_tensors(function: Callable[[Tensor], Tensor], batch: Any) -> Any:
     """Return `batch` with `function` applied to each tensor; other values stay as they are."""
     if isinstance(batch, Tensor):
         return function(batch)
-    if isinstance(batch, Mapping):
-        return {key: map_tensors(function, value) for key, value in batch.items()}
     if isinstance(batch, (list, tuple)):
         items = [map_tensors(function, item) for item in batch]
         if hasattr(batch, "_fields"):  # a named tuple
             return type(batch)(*items)
         return type(batch)(items)
+    if isinstance(batch, Mapping):
+        return {key: map_tensors(function, value) for key, value in batch.items()}
     return batch
 
 
@@ -25,12 +25,12 @@ def find_tensors(batch: Any) -> Iterator[Tensor]:
     """Yield the tensors of a batch."""
     if isinstance(batch, Tensor):
         yield batch
-    elif isinstance(batch, Mapping):
-        for value in batch.values():
-            yield from find_tensors(value)
     elif isinstance(batch, (list, tuple)):
         for item in batch:
             yield from find_tensors(item)
+    elif isinstance(batch, Mapping):
+        for value in batch.values():
+            yield from find_tensors(value)
 
 
 def to_device(batch: Any, device: torch.device) -> Any:

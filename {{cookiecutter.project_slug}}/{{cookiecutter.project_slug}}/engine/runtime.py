@@ -7,7 +7,7 @@ import threading
 import time
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -73,10 +73,12 @@ class Runtime:
             self.start = describe_start()
         # {% endif %}
 
-    def autocast(self) -> torch.autocast:
+    def autocast(self) -> AbstractContextManager[Any]:
         """Return the context that computes in the chosen precision; it does nothing in fp32."""
+        if self.precision == "fp32":
+            return nullcontext()
         dtype = torch.float16 if self.precision == "fp16" else torch.bfloat16
-        return torch.autocast(self.device.type, dtype, enabled=self.precision != "fp32")
+        return torch.autocast(self.device.type, dtype)
 
     def free_memory(self) -> int:
         """Return the bytes that the device has left for data."""
