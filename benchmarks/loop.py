@@ -33,13 +33,13 @@ on. The frameworks have their defaults. All have the same model, data, batch siz
 (cross entropy with label smoothing) and AdamW (fused), on one thread of a CPU. The bare loop takes
 whole batches from a DataLoader over tensors in memory, and so do the frameworks.
 
-Each figure is the median of {runs} processes in shuffled order. In each, a burst of the bare loop
+Each figure is the median of several processes in shuffled order. In each, a burst of the bare loop
 precedes every epoch ({steps} steps of the MLP, {cnn_steps} of the CNN), and the median of the
 ratios of its epochs counts. Times are of the CPU; the last column is on the wall. Validation and
-checkpoints, which come between two epochs, are not part of a step.
+checkpoints, which come between two epochs, are not part of a step. "bare again" is the control.
 """
 HEADER = (
-    "| {} | x bare | lowest to highest | µs a step more than bare | x bare on the wall |\n"
+    "| {}, processes: {} | x bare | lowest to highest | µs a step more | x bare on the wall |\n"
     "|---|---:|---:|---:|---:|\n"
 )
 MODELS = """
@@ -119,7 +119,7 @@ def draw_table(name: str, found: dict[str, list[Run]]) -> str:
             f"| {label} | {median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f} "
             f"| {median_of(runs, 'extra'):+.0f} | {median_of(runs, 'wall'):.2f} |\n"
         )
-    return HEADER.format(name) + "".join(lines)
+    return HEADER.format(name, len(runs)) + "".join(lines)
 
 
 def median_of(runs: list[Run], field: str) -> float:

@@ -20,7 +20,10 @@ def test_loop_table(tmp_path, record_property, monkeypatch):
     table = loop.draw_table("tiny MLP", found)
     record_property("table", table)
     header, rule, *rows = table.splitlines()
-    assert header.startswith("| tiny MLP |") and header.count("|") == rule.count("|") == 6
+    assert (
+        header.startswith("| tiny MLP, processes: 1 |")
+        and header.count("|") == rule.count("|") == 6
+    )
     for variant in variants:
         (row,) = (row for row in rows if variant in row)
         assert re.search(r" \| \d+\.\d\d \| [\d.]+ to [\d.]+ \| [+-]\d+ \| \d+\.\d\d \|$", row)
