@@ -19,6 +19,7 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 SECTIONS = {  # module: title
     "loop": "Overhead of the training loop",
     "help": "Start-up",
+    "models": "The default models",
 }
 PACKAGES = (
     *("torch", "torchvision", "lightning", "accelerate", "pytorch-ignite", "transformers"),

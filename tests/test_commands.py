@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 from rendering import render
-from running import do, rest_is_full
+from running import do
 
 BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 # The program that starts a command that is run here.
@@ -161,7 +161,8 @@ def read_commands(readme: str) -> dict[str, list[str]]:
     return chapters
 
 
-@pytest.mark.parametrize(("task", "make", "options"), rest_is_full(CASES))
+@pytest.mark.full
+@pytest.mark.parametrize(("task", "make", "options"), CASES)
 def test_commands_are_run_as_printed(tmp_path, task, make, options):
     """The story of the README in its order; what all tasks share, in one of them alone.
 

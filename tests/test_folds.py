@@ -59,8 +59,8 @@ CASES = [  # the sizes of train, val and test in each of five folds
     ("tabular", make_table, [21, 3, 6]),
     ("image_classification", make_images, [21, 3, 6]),
     ("text_classification", make_texts, [22, 2, 6]),
-    ("semantic_segmentation", make_masks, [21, 3, 6]),
-    ("object_detection", make_boxes, [21, 3, 6]),
+    ("semantic_segmentation", make_masks, [22, 2, 6]),
+    ("object_detection", make_boxes, [22, 2, 6]),
 ]
 
 
