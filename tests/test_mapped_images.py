@@ -1,0 +1,39 @@
+"""Own images of image generation, which may be more than the memory holds."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from rendering import render
+from running import PROGRAMS, python
+
+SIZE = 64  # pixels of a side
+
+
+def make_images(folder: Path, number: int) -> Path:
+    """Write images of few bytes: `number` to train, and ten each to validate and test."""
+    for split, count in (("train", number), ("val", 10), ("test", 10)):
+        (folder / split).mkdir(parents=True)
+        for index in range(count):
+            image = Image.new("P", (SIZE, SIZE), index % 256)
+            image.save(folder / split / f"{index}.png")
+    return folder
+
+
+@pytest.mark.full
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_memory_does_not_grow_with_the_images(tmp_path, record_property):
+    """Six thousand images take less memory than a third of their pixels."""
+    answers = {"task": "image_generation", "distributed": "none", "logger": "none"}
+    project = render(answers, tmp_path)
+    options = ["--quick", "--quiet", "--device", "cpu", "--dataset", "image_folder"]
+    options += ["--image-size", str(SIZE), "--width", "8", "--batch-size", "2", "--data-dir"]
+    peaks = []
+    for number in (100, 6000):
+        data = make_images(tmp_path / str(number), number)
+        command = [PROGRAMS / "watch_memory.py", *options, data]
+        out, _ = python(project, *command, XDG_CACHE_HOME=tmp_path / "cache")
+        peaks.append(float(out.splitlines()[-1]))
+    record_property("table", f"{peaks} MiB for 100 and 6,000 images of {SIZE} pixels")
+    assert peaks[1] - peaks[0] < 5900 * 3 * SIZE**2 / 2**20 / 3
