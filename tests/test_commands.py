@@ -71,12 +71,14 @@ def make_boxes(folder: Path) -> None:
     """Write images and their boxes in COCO's format: DIR/val and DIR/val.json, and so on."""
     make_photos(folder)
     for split in ("train", "val", "test"):
-        content = {"categories": [{"id": 1, "name": "ellipse"}], "images": [], "annotations": []}
+        names = enumerate(("ellipse", "rectangle", "triangle"))
+        categories = [{"id": number, "name": name} for number, name in names]
+        content = {"categories": categories, "images": [], "annotations": []}
         for number in range(4):
             name = f"{number}.png"
             make_image(folder / "DIR" / split / name, number)
             image = {"id": number, "file_name": name, "width": 48, "height": 40}
-            box = {"id": number, "image_id": number, "category_id": 1}
+            box = {"id": number, "image_id": number, "category_id": number % 3}
             content["images"].append(image)
             content["annotations"].append(box | {"bbox": [2 + number, 5, 20, 20]})
         (folder / "DIR" / f"{split}.json").write_text(json.dumps(content))
