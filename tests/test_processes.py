@@ -29,7 +29,7 @@ CONSTANT = ["--schedule", "constant", "--warmup-ratio", "0"]
 NO_RANDOMNESS = {
     "image_classification": [],
     "semantic_segmentation": [],
-    "object_detection": ["--lr", "0.001"],
+    "object_detection": ["--lr", "0.0003"],
     "image_generation": ["--batch-size", "16"],
     "text_classification": ["--batch-size", "16"],
     "language_modeling": ["--batch-size", "8"],

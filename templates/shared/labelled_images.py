@@ -94,7 +94,7 @@ class LabelledFiles:
         return read_image(self.folder / self.names[index]), int(self.labels[index])
 
     # {% if cookiecutter.task in cookiecutter._uses.cache %}
-    def describe(self) -> Iterator[str]:
+    def identify(self) -> Iterator[str]:
         """Yield what tells whether a file is the same as before."""
         for name in self.names:
             path = self.folder / name

@@ -120,7 +120,7 @@ def map_images(args: Namespace, files: LabelledFiles) -> Images:
     The images are read once, into a file of the cache that is mapped into memory.
     """
     size = args.image_size
-    path = get_cache_path([str(size), *files.describe()], "images.bin")
+    path = get_cache_path([str(size), *files.identify()], "images.bin")
     make_once(path, partial(write_images, args, files))
     return map_file(path, torch.uint8).view(-1, 3, size, size), files.labels
 

@@ -22,12 +22,12 @@ def map_tokens(args: Namespace, pieces: list[Piece], tokenizer: Tokenizer) -> Te
 
     The file is made if it is not in the cache yet. Raises UserError if that is impossible.
     """
-    path = get_cache_path([tokenizer.saved, *describe(pieces)], "tokens.bin")
+    path = get_cache_path([tokenizer.saved, *identify(pieces)], "tokens.bin")
     make_once(path, partial(write_tokens, args, pieces, tokenizer))
     return map_file(path, tokenizer.dtype)
 
 
-def describe(pieces: list[Piece]) -> Iterator[str]:
+def identify(pieces: list[Piece]) -> Iterator[str]:
     """Yield what tells whether a piece of text is the same as before."""
     for path, start, end, modified in pieces:
         yield f"{path.absolute()} {start} {end} {modified}"
@@ -53,7 +53,7 @@ def get_file_tokenizer(args: Namespace, pieces: list[Piece], vocabulary_size: in
 def learn_from_files(pieces: list[Piece], vocabulary_size: int) -> str:
     """Return a subword tokenizer as JSON, from the cache if it was learned before."""
     options = f"{vocabulary_size} of {SAMPLE}"
-    path = get_cache_path([options, *describe(pieces)], "tokens.json")
+    path = get_cache_path([options, *identify(pieces)], "tokens.json")
     make_once(path, partial(write_tokenizer, pieces, vocabulary_size))
     return path.read_text(encoding="utf-8")
 
