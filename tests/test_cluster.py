@@ -188,5 +188,5 @@ def test_slurm_script_is_queued_again_and_continues(project, whole):
     assert again.wait() == 0
     assert same_weights(whole, folder)
     assert records(folder) == records(whole)
-    logs = list((folder / "logs").rglob("stdout.log"))
+    logs = list((project / f"slurm-{job}").rglob("stdout.log"))
     assert len(logs) == 4  # of two processes, twice
