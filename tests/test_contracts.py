@@ -204,6 +204,9 @@ def test_means_have_their_own_weights():
         assert [float(number) for number in means["share"]] == [0.875, 16]
     rows = scalars.stack([(torch.tensor(0.5), 4), (nothing, 0)], torch.device("cpu"))
     assert rows.tolist() == [[2, 4], [0, 0]]
+    half = torch.tensor(0.5, dtype=torch.bfloat16)  # which a count beside it would be rounded to
+    rows = scalars.stack([(half, 1), (torch.tensor(1001), 1)], torch.device("cpu"))
+    assert rows.tolist() == [[0.5, 1], [1001, 1]]
 
 
 def compare_runs(one: Path, other: Path) -> None:

@@ -117,10 +117,12 @@ def image_folder(args: Namespace) -> Splits:
 def map_images(args: Namespace, files: LabelledFiles) -> Images:
     """Return the middle squares of images, scaled to --image-size, and their labels.
 
-    The images are read once, into a file of the cache that is mapped into memory.
+    The images are read once, into a file of the cache that is mapped into memory. They are read
+    again if a file, --image-size or this module has changed.
     """
     size = args.image_size
-    path = get_cache_path([str(size), *files.identify()], "images.bin")
+    module = Path(__file__).read_text(encoding="utf-8")
+    path = get_cache_path([module, str(size), *files.identify()], "images.bin")
     make_once(path, partial(write_images, args, files))
     return map_file(path, torch.uint8).view(-1, 3, size, size), files.labels
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from {{ cookiecutter.project_slug }} import datasets
 from {{ cookiecutter.project_slug }}.datasets import DATASETS, add_noise
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
 from {{ cookiecutter.project_slug }}.engine.runtime import start
@@ -189,8 +190,10 @@ def test_own_images_are_split_and_read(tmp_path: Path) -> None:
         assert train.info["classes"][label] == ("red" if red else "blue")
 
 
-def test_own_images_are_read_once(tmp_path: Path, cache: Path) -> None:
-    """Until one of them changes; a damaged one leaves no file."""
+def test_own_images_are_read_once(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until one of them or datasets.py changes; a damaged one leaves no file."""
     args = make_images(tmp_path)
     first = DATASETS["image_folder"](args)[0]
     files = sorted(cache.glob("*.bin"))
@@ -198,6 +201,11 @@ def test_own_images_are_read_once(tmp_path: Path, cache: Path) -> None:
     again = DATASETS["image_folder"](args)[0]
     assert sorted(cache.glob("*.bin")) == files
     assert torch.equal(first.tensors[0], again.tensors[0])
+    edited = tmp_path / "edited.py"
+    edited.write_text(Path(datasets.__file__).read_text() + "# an edit\n")
+    monkeypatch.setattr(datasets, "__file__", str(edited))
+    DATASETS["image_folder"](args)
+    assert len(list(cache.glob("*.bin"))) == 2 * len(files)
     for path in (tmp_path / "red").iterdir():
         Image.new("RGB", (20, 20), "yellow").save(path)
     changed = DATASETS["image_folder"](args)[0]

@@ -55,7 +55,7 @@ def stack(scalars: list[Scalar], device: torch.device) -> Tensor:
     """Return the weighted sums and the weights as a tensor of the shape (scalars, 2)."""
     if not scalars:
         return torch.zeros(0, 2, device=device)
-    means = torch.stack([mean for mean, _ in scalars]).float()
+    means = torch.stack([mean.detach().float() for mean, _ in scalars])
     if any(isinstance(weight, Tensor) for _, weight in scalars):
         columns = [torch.as_tensor(weight, device=device).float() for _, weight in scalars]
         weights = torch.stack(columns)
