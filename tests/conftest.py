@@ -60,6 +60,12 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> list[Project]:
     return projects
 
 
+@pytest.fixture(scope="session")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The cache of mypy, which takes long to read torch: its tests are in the group "product"."""
+    return tmp_path_factory.mktemp("mypy")
+
+
 @pytest.fixture
 def report_faults(record_property: Callable[[str, object], None]) -> Report:
     """Add a row to the table of injected faults; fail if one was lost, wrong or hung."""

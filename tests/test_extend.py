@@ -3,15 +3,14 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from checking import check_style, check_types
 from rendering import CHOICES, CONTEXT, ROOT, copy_template, render
 from running import PROGRAMS, read_records, run
 
-pytestmark = pytest.mark.xdist_group("extend")  # one worker, one cache of mypy
+pytestmark = pytest.mark.xdist_group("product")  # one worker, one cache of mypy
 
 TASK = PROGRAMS / "line_fitting"  # the folder of a task
 TRACKER = PROGRAMS / "lines"  # the folder of a tracker
@@ -21,12 +20,6 @@ TRACKER = PROGRAMS / "lines"  # the folder of a tracker
 def template(tmp_path: Path) -> Path:
     """A copy of the template, for a test to add to."""
     return copy_template(tmp_path / "template")
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The cache of mypy, which takes long to read torch."""
-    return tmp_path_factory.mktemp("mypy")
 
 
 def add_choice(template: Path, prompt: str, choice: str) -> None:
@@ -39,23 +32,12 @@ def add_choice(template: Path, prompt: str, choice: str) -> None:
     assert choices == [CHOICES[prompt][0], choice, *CHOICES[prompt][1:]]
 
 
-def check_style(project: Path, cache: Path) -> None:
-    """Check style, format and types of a project."""
-    for command in [
-        ["ruff", "check", "--no-cache", "."],
-        ["ruff", "format", "--check", "--no-cache", "."],
-        ["mypy", "--cache-dir", str(cache)],
-    ]:
-        tool = [sys.executable, "-m", *command]
-        result = subprocess.run(tool, cwd=project, capture_output=True, text=True)
-        assert result.returncode == 0, result.stdout + result.stderr
-
-
-def test_a_new_task_is_a_folder_and_a_line(template, cache, tmp_path):
+def test_a_new_task_is_a_folder_and_a_line(template, mypy_cache, tmp_path):
     shutil.copytree(TASK, template / "templates" / "tasks" / "line_fitting")
     add_choice(template, "task", "line_fitting")
     project = render({"task": "line_fitting"}, tmp_path / "out", hooks=True, template=template)
-    check_style(project, cache)
+    check_style(project)
+    check_types([project], tmp_path / "types", mypy_cache)
     run(project, "--device", "cpu", "--run-dir", "runs/x")
     assert read_records(project / "runs" / "x")[-1]["test/mae"] < 0.2
     assert (project / "runs" / "x" / "text.txt").read_text().startswith("test: {'mae': tensor(")
@@ -63,7 +45,7 @@ def test_a_new_task_is_a_folder_and_a_line(template, cache, tmp_path):
     assert (project / "main.py").read_text() == (default / "main.py").read_text()
 
 
-def test_a_new_tracker_and_a_new_backend_are_folders_and_lines(template, cache, tmp_path):
+def test_a_new_tracker_and_a_new_backend_are_folders_and_lines(template, mypy_cache, tmp_path):
     shutil.copytree(TRACKER, template / "templates" / "trackers" / "lines")
     add_choice(template, "logger", "lines")
     backends = template / "templates" / "distributed"
@@ -71,7 +53,8 @@ def test_a_new_tracker_and_a_new_backend_are_folders_and_lines(template, cache, 
     add_choice(template, "distributed", "twins")
     answers = {"task": "tabular", "logger": "lines", "distributed": "twins"}
     project = render(answers, tmp_path / "out", hooks=True, template=template)
-    check_style(project, cache)
+    check_style(project)
+    check_types([project], tmp_path / "types", mypy_cache)
     run(project, "--device", "cpu", "--quick", "--run-dir", "runs/x", processes=2)
     lines = (project / "runs" / "x" / "lines.txt").read_text().splitlines()
     assert lines[0].startswith("start ") and lines[-1].startswith("summary ")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from checking import check_style, check_types
 from PIL import Image
 from recipes import (
     CODE,
@@ -72,14 +73,6 @@ def cook(title: str, folder: Path, backend: str = "ddp") -> Path:
     return project
 
 
-def check_style(project: Path) -> None:
-    """Check that ruff has nothing to say about an edited project."""
-    for check in (["check"], ["format", "--check"]):
-        tool = [sys.executable, "-m", "ruff", *check, "--no-cache", "."]
-        result = subprocess.run(tool, cwd=project, capture_output=True, text=True)
-        assert result.returncode == 0, f"{project}: {result.stdout}{result.stderr}"
-
-
 def stop_and_resume(project: Path, run_dir: Path, *options: object, processes: int = 1) -> None:
     """Stop a run at the end of its second step, and resume it without its options."""
     command = [PROGRAMS / "interrupt.py", "SIGTERM", 2, 0, *options, "--run-dir", run_dir]
@@ -137,9 +130,10 @@ def test_recipes_stay_within_their_budget(tmp_path, record_property, backend):
 
 @pytest.mark.full
 def test_types_of_every_recipe(tmp_path):
+    projects = []
     for number, title in enumerate(CHAPTERS):
-        project = cook(title, tmp_path / str(number))
-        python(project, "-m", "mypy", "--cache-dir", tmp_path / "cache")
+        projects.append(cook(title, tmp_path / str(number)))
+    check_types(projects, tmp_path / "types", tmp_path / "mypy")
 
 
 @pytest.mark.parametrize(

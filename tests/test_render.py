@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from checking import check_style, check_types, use_tool
 from rendering import CHOICES, RAW_PROJECT, ROOT, Project, all_answers, render
 
 if sys.version_info >= (3, 11):
@@ -42,13 +43,6 @@ ALLOWED = {
     "trial_run.py": "process",  # each trial of a sweep is a program of its own
     "docstrings.py": "multiprocessing .* subprocess",  # names of modules of Python
 }
-
-
-def use_tool(*command: object, cwd: Path | None = None) -> None:
-    """Run a module of Python, and fail with what it printed if it fails."""
-    words = [sys.executable, "-m", *map(str, command)]
-    result = subprocess.run(words, cwd=cwd, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
 
 
 def distinct(product: list[Project], suffix: str) -> dict[tuple[str, str], Project]:
@@ -128,16 +122,12 @@ def test_python_compiles(product):
         compile(text, path, "exec")
 
 
-def test_ruff(covering):
-    folders = [project.folder for project in covering]
-    use_tool("ruff", "check", "--no-cache", *folders)
-    use_tool("ruff", "format", "--check", "--no-cache", *folders)
+def test_style(covering):
+    check_style(*(project.folder for project in covering))
 
 
-def test_types(covering, tmp_path_factory):
-    cache = tmp_path_factory.mktemp("mypy")
-    for project in covering:
-        use_tool("mypy", "--cache-dir", cache, cwd=project.folder)
+def test_types(covering, tmp_path, mypy_cache):
+    check_types([project.folder for project in covering], tmp_path, mypy_cache)
 
 
 def test_nothing_is_unused(covering):
