@@ -20,6 +20,7 @@ SECTIONS = {  # module: title
     "loop": "Overhead of the training loop",
     "help": "Start-up",
     "models": "The default models",
+    "prediction": "Prediction",
 }
 PACKAGES = (
     *("torch", "torchvision", "lightning", "accelerate", "pytorch-ignite", "transformers"),

@@ -68,9 +68,10 @@ class ToSquare:
     def __init__(self, size: int, augmented: bool = False):
         self.size = size
         transforms = [v2.ToImage()]
-        if augmented:  # as for SSD (Liu et al. 2016, https://arxiv.org/abs/1512.02325)
-            transforms.append(v2.RandomPhotometricDistort())
-            transforms.append(v2.RandomIoUCrop())
+        if augmented:
+            # Each second image is a crop, with the boxes whose centers are in it, as in SSD
+            # (Liu et al. 2016, https://arxiv.org/abs/1512.02325).
+            transforms.append(v2.RandomIoUCrop(min_scale=0.6, sampler_options=[0.0, 1.0]))
             transforms.append(v2.RandomHorizontalFlip())
         transforms.append(v2.Resize(None, max_size=size))
         transforms.append(v2.ClampBoundingBoxes())
