@@ -98,7 +98,7 @@ def image_folder(args: Namespace) -> Splits:
     plain = get_transform(info)
     augmented = plain
     if args.augment:
-        crop = v2.RandomResizedCrop(size, (0.35, 1.0))
+        crop = v2.RandomResizedCrop(size, (0.7, 1.0))
         augmented = get_transform(info, crop, v2.RandomHorizontalFlip())
     train = ImageFiles(splits[0], augmented, info)
     return train, ImageFiles(splits[1], plain, info), ImageFiles(splits[2], plain, info)
