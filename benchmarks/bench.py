@@ -21,6 +21,7 @@ SECTIONS = {  # module: title
     "help": "Start-up",
     "models": "The default models",
     "prediction": "Prediction",
+    "checkpoints": "Checkpoints",
 }
 PACKAGES = (
     *("torch", "torchvision", "lightning", "accelerate", "pytorch-ignite", "transformers"),

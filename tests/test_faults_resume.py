@@ -101,13 +101,19 @@ def is_like(project: Path, whole: Path, parts: Path) -> bool:
 # ------------------------------------------------------------------------------------------ kills
 
 
+@pytest.mark.parametrize("background", [0, 1])
 @pytest.mark.parametrize("every", [50, pytest.param(1, marks=full)])
-def test_kills_before_each_file_operation(project, tmp_path, report_faults: Report, every):
+def test_kills_before_each_file_operation(
+    project, tmp_path, report_faults: Report, every, background
+):
     options = [*FAST, "--quick", "--save-every", "2", "--ema", "0.9"]
-    out, _ = python(project, PROGRAMS / "kill_everywhere.py", tmp_path, every, *options)
+    command = [PROGRAMS / "kill_everywhere.py", tmp_path, every, *options]
+    out, _ = python(project, *command, BACKGROUND=background)
     found = json.loads(out.splitlines()[-1])
     assert found["killed"] == found["operations"] // every > 0
     kind = "`kill -9` before each file operation of a run"
+    if background:
+        kind += ", checkpoints written in the background"
     note = "equal weights, every file readable, no stray"
     print(*found["faults"], sep="\n")
     report_faults(kind, found["killed"], lost=len(found["faults"]), note=note)

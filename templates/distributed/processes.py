@@ -44,7 +44,6 @@ class Processes:
         self.timeout = timedelta(seconds=args.dist_timeout)
         # {% if cookiecutter.distributed == "fsdp" %}
         self.sharded_checkpoints = args.sharded_checkpoints and self.launched
-        self.stopping = False  # after an agreement on a stop signal
         self.before_close: list[Callable[[], None]] = []
         # {% endif %}
 
@@ -165,9 +164,6 @@ class Processes:
         if self.pending is not None:
             self.pending.wait()
         agreed = int(self.stop_signal)
-        # {% if cookiecutter.distributed == "fsdp" %}
-        self.stopping = agreed != 0
-        # {% endif %}
         self.stop_signal.fill_(received)
         self.pending = dist.all_reduce(
             self.stop_signal, dist.ReduceOp.MAX, group=self.cpu_group, async_op=True

@@ -3,6 +3,7 @@
 The operations are those below the run directory: a file that is opened to be written, a rename, a
 removal, a new or removed folder, a flush; a checkpoint or a record is also cut off in its middle.
 Each EVERY-th kill is in a run of its own, a fork of this process, and another fork resumes it.
+With BACKGROUND=1, a thread writes the checkpoints, as it does with those of large models.
 Prints JSON: how many were killed, and where a resumed run has not ended as a whole one.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 
 import torch
 from main import main
+from my_project.engine import checkpoint_writer
 from my_project.engine.runtime import start
 from my_project.engine.terminal import as_script
 from my_project.utils import parse_arguments
@@ -24,6 +26,8 @@ folder, every, options = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "os.link"}
 save, fsync = torch.save, os.fsync
+if os.environ.get("BACKGROUND") == "1":
+    checkpoint_writer.LARGE = 0
 
 
 class Killer:

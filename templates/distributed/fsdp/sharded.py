@@ -214,8 +214,6 @@ class ShardWriter:
         pending = dcp.async_save(tensors, checkpoint_id=folder, process_group=self.group)
         write_rest = partial(write, rest, is_best)
         self.writing = self.thread.submit(self.complete, pending, folder, rest, write_rest)
-        if self.processes.stopping:
-            self.finish()
 
     def check_finite(self, saved: dict[str, Any]) -> None:
         """Raise UserError on all ranks if a weight is infinite or NaN."""

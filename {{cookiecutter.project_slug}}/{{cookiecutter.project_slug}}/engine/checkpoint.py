@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from .checkpoint_writer import CheckpointWriter
 from .distributed import get_state_dict, set_state_dict, set_weights, unwrap
 from .errors import UserError
 from .files import explain_write, replacing
@@ -123,6 +124,8 @@ class Checkpoint:
         self.runtime = runtime
         self.folder = run_dir / "checkpoints"
         args.run_dir = run_dir  # an error of memory tells to resume this run
+        self.writer = CheckpointWriter(self.write)
+        runtime.resources.callback(self.writer.thread.shutdown)
         # {% if cookiecutter.distributed == "fsdp" %}
         self.shard_writer = ShardWriter(runtime.processes, self.folder)
         # {% endif %}
@@ -134,13 +137,15 @@ class Checkpoint:
         saved["logger"] = logger.state_dict()
         # {% if cookiecutter.distributed == "none" %}
         saved["random"] = [self.runtime.get_random_state()]
-        self.write(saved, is_best)
+        self.writer.save(saved, is_best, at_once=self.runtime.stopping)
         # {% else %}
         saved["random"] = self.runtime.processes.gather(self.runtime.get_random_state())
         # {% endif %}
         # {% if cookiecutter.distributed == "fsdp" %}
         if self.runtime.processes.sharded_checkpoints:
             self.shard_writer.save(saved, self.write, is_best)
+            if self.runtime.stopping:
+                self.shard_writer.finish()
             return
         self.shard_writer.finish()
         saved = gather_tensors(saved)
@@ -148,7 +153,7 @@ class Checkpoint:
         # {% if cookiecutter.distributed != "none" %}
         with self.runtime.processes.rank0_first():  # its UserError is everyone's
             if self.runtime.processes.rank == 0:
-                self.write(saved, is_best)
+                self.writer.save(saved, is_best, at_once=self.runtime.stopping)
         # {% endif %}
 
     def write(self, saved: dict[str, Any], is_best: bool) -> None:
@@ -258,6 +263,11 @@ class Checkpoint:
 
     def load_best(self, model: nn.Module) -> None:
         """Load the weights of the best epoch, or of the last one if no metric was finite."""
+        # {% if cookiecutter.distributed == "none" %}
+        self.writer.finish()
+        # {% else %}
+        self.runtime.processes.run_on_rank0(self.writer.finish)
+        # {% endif %}
         # {% if cookiecutter.distributed == "fsdp" %}
         self.shard_writer.finish()
         # {% endif %}

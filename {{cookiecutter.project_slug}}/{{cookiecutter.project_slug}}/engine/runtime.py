@@ -54,6 +54,7 @@ class Runtime:
         self.precision = find_precision(args.precision, self.device)
         self.received = 0  # the first stop signal
         self.received_at = 0.0
+        self.stopping = False  # after a stop signal that all processes know of
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
             torch.set_float32_matmul_precision("high")  # TF32
@@ -140,6 +141,7 @@ class Runtime:
         number = self.received
         # {% endif %}
         if number:
+            self.stopping = True
             raise Stopped(number)
 
 

@@ -1,0 +1,44 @@
+"""Large checkpoints, which a thread writes while the training continues."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rendering import render
+from running import FAST, PROGRAMS, forks, places, python, run, same_weights
+
+OPTIONS = [*FAST, "--epochs", "2", "--ema", "0.9", "--save-every", "5"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The default project without a tracker."""
+    return render({"logger": "none"}, tmp_path_factory.mktemp("background"))
+
+
+def test_a_checkpoint_is_the_state_when_it_was_saved(project, tmp_path):
+    command = [PROGRAMS / "save_in_background.py", *OPTIONS, "--run-dir", tmp_path / "later"]
+    out, _ = python(project, *command)
+    found = json.loads(out.splitlines()[-1])
+    assert found["later"] >= 3 and found["in_thread"] > found["later"]  # not after the last step
+    assert found["wrong"] == []
+    run(project, *OPTIONS, "--run-dir", tmp_path / "at-once")
+    assert same_weights(tmp_path / "later", tmp_path / "at-once")
+
+
+@pytest.mark.parametrize(("distributed", "processes"), [("none", 1), ("ddp", 2)])
+def test_a_full_disk_ends_the_run(tmp_path, distributed, processes):
+    """The next save tells of the one that has failed; the checkpoint before is whole."""
+    project = render({"distributed": distributed, "logger": "none"}, tmp_path)
+    command = [PROGRAMS / "fail_in_background.py", *OPTIONS, "--run-dir", "run"]
+    children = []
+    for place in places(processes) if processes > 1 else [{}]:
+        children.append(forks().start(project, *command, out=tmp_path / "err", **place))
+    assert forks().wait(*children)[0] == 2  # rank 1 is then killed, as torchrun does
+    err = (tmp_path / "err").read_text()
+    assert err.startswith("error: cannot write run/checkpoints/last.pt: No space left on device")
+    assert len(err.splitlines()) == 1
+    run(project, "--resume", "--run-dir", "run")
+    run(project, *OPTIONS, "--run-dir", "whole", processes=processes, torchrun=False)
+    if processes == 1:
+        assert same_weights(project / "run", project / "whole")
