@@ -22,6 +22,7 @@ SECTIONS = {  # module: title
     "models": "The default models",
     "prediction": "Prediction",
     "checkpoints": "Checkpoints",
+    "scale": "Many GPUs, on paper",
 }
 PACKAGES = (
     *("torch", "torchvision", "lightning", "accelerate", "pytorch-ignite", "transformers"),
