@@ -166,6 +166,20 @@ MUTANTS = [
         "    except ZeroDivisionError:\n        silence(file)\n",
         f"{FAULTS}test_a_closed_pipe_ends_no_training",
     ),
+    Mutant(
+        "copy of a state that is written later",
+        f"{ENGINE}checkpoint_writer.py",
+        "self.write, copy_state(saved), is_best",
+        "self.write, saved, is_best",
+        "tests/test_background.py::test_a_checkpoint_is_the_state_when_it_was_saved",
+    ),
+    Mutant(
+        "error of a write in the background",
+        f"{ENGINE}checkpoint_writer.py",
+        "            writing.result()\n",
+        "            writing.exception()\n",
+        "tests/test_background.py::test_a_full_disk_ends_the_run",
+    ),
 ]
 
 

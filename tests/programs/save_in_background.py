@@ -34,12 +34,9 @@ def flatten(saved: dict[str, Any]) -> list[bytes]:
 
 def noting_save(checkpoint: Checkpoint, state: Any, *arguments: Any) -> None:
     noting_save.state = state
+    parts = ("model", "ema_model", "optimizer")
+    states[state.step] = flatten({part: getattr(state, part).state_dict() for part in parts})
     save(checkpoint, state, *arguments)
-
-
-def noting_copy(saved: dict[str, Any]) -> dict[str, Any]:
-    states[saved["step"]] = flatten(saved)
-    return copy_state(saved)
 
 
 def waiting_write(checkpoint: Checkpoint, saved: dict[str, Any], is_best: bool) -> None:
@@ -51,12 +48,11 @@ def waiting_write(checkpoint: Checkpoint, saved: dict[str, Any], is_best: bool) 
         counts["later"] += noting_save.state.step > saved["step"]
     write(checkpoint, saved, is_best)
     found = torch.load(checkpoint.folder / "last.pt", weights_only=True)
-    if found["step"] != saved["step"] or states.get(saved["step"]) not in (None, flatten(found)):
-        counts["wrong"].append(saved["step"])
+    if flatten(found) != states[found["step"]]:
+        counts["wrong"].append(found["step"])
 
 
 checkpoint_writer.LARGE = 0
-copy_state, checkpoint_writer.copy_state = checkpoint_writer.copy_state, noting_copy
 Checkpoint.save, Checkpoint.write = noting_save, waiting_write
 args = parse_arguments(sys.argv[1:])
 with as_script(), start(args) as runtime:
