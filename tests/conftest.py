@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,8 @@ collect_ignore = ["programs"]  # among them are the tests of a task that is adde
 # The tests train small models, which more threads only slow down. The last bits of a result also
 # depend on the number of threads.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell that starts pytest in the background lets it, and what it starts, ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -24,16 +24,19 @@ def make_images(folder: Path, number: int) -> Path:
 @pytest.mark.full
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 def test_memory_does_not_grow_with_the_images(tmp_path, record_property):
-    """Six thousand images take less memory than a third of their pixels."""
+    """24,000 images take less memory than half of their pixels.
+
+    The memory of the model's own large blocks differs by up to 85 MiB from run to run.
+    """
     answers = {"task": "image_generation", "distributed": "none", "logger": "none"}
     project = render(answers, tmp_path)
     options = ["--quick", "--quiet", "--device", "cpu", "--dataset", "image_folder"]
     options += ["--image-size", str(SIZE), "--width", "8", "--batch-size", "2", "--data-dir"]
     peaks = []
-    for number in (100, 6000):
+    for number in (100, 24_000):
         data = make_images(tmp_path / str(number), number)
         command = [PROGRAMS / "watch_memory.py", *options, data]
         out, _ = python(project, *command, XDG_CACHE_HOME=tmp_path / "cache")
         peaks.append(float(out.splitlines()[-1]))
-    record_property("table", f"{peaks} MiB for 100 and 6,000 images of {SIZE} pixels")
-    assert peaks[1] - peaks[0] < 5900 * 3 * SIZE**2 / 2**20 / 3
+    record_property("table", f"{peaks} MiB for 100 and 24,000 images of {SIZE} pixels")
+    assert peaks[1] - peaks[0] < 23_900 * 3 * SIZE**2 / 2**20 / 2
