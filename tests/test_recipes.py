@@ -319,8 +319,18 @@ def test_model_of_timm(tmp_path, backend, processes):
         test, rel=1e-4
     )
     if processes == 1:
+        predict_and_export(project, tmp_path / "images" / "test")
         out, _ = python(project, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests")
         assert " passed" in out and " failed" not in out
+
+
+def predict_and_export(project: Path, *inputs: object, **environment: object) -> None:
+    """Check that a model of another library is predicted with, and exported in all formats."""
+    python(project, "predict.py", "runs/x", *inputs, "--device", "cpu", **environment)
+    out, _ = python(project, "export.py", "runs/x", *inputs, **environment)
+    differences = re.findall(r"model\.(\w+): ([\d.e+-]+) is the largest", out)
+    assert [name for name, _ in differences] == ["safetensors", "pt2", "onnx"]
+    assert all(float(difference) < 1e-3 for _, difference in differences), out
 
 
 @pytest.mark.parametrize(("backend", "processes"), rest_is_full(WAYS))
@@ -428,6 +438,8 @@ def test_hugging_face(tmp_path, backend, processes):
     )
     python(project, tmp_path / "cell.py", **offline)
     if processes == 1:
+        (tmp_path / "prompt.txt").write_text("the first words of a text, which is long enough")
+        predict_and_export(project, tmp_path / "prompt.txt", **offline)
         command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_run.py"]
         out, _ = python(project, *command, **offline)
         assert " passed" in out and " failed" not in out
@@ -486,6 +498,8 @@ def test_hugging_face_encoder(tmp_path, backend, processes):
     assert read_records(project / "runs" / "x")[-1]["test/accuracy"] == 1
     assert "model.classifier.weight" in read_checkpoint(project / "runs" / "x")["model"]
     run(project, *CPU, *data, "--quick", "--run-dir", "runs/own")  # with a model of the project
+    if processes == 1:
+        predict_and_export(project, tmp_path / "reviews" / "test.csv", **offline)
 
 
 def test_options(tmp_path):
