@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
-from .checkpoint_writer import CheckpointWriter
+from .checkpoint_writer import CheckpointWriter, is_large
 from .distributed import get_state_dict, set_state_dict, set_weights, unwrap
 from .errors import UserError
 from .files import explain_write, replacing
@@ -137,7 +137,11 @@ class Checkpoint:
         saved["logger"] = logger.state_dict()
         # {% if cookiecutter.distributed == "none" %}
         saved["random"] = [self.runtime.get_random_state()]
-        self.writer.save(saved, is_best, at_once=self.runtime.stopping)
+        self.writer.finish()
+        if self.runtime.stopping or not is_large(saved):
+            self.write(saved, is_best)
+        else:
+            self.writer.start(saved, is_best)
         # {% else %}
         saved["random"] = self.runtime.processes.gather(self.runtime.get_random_state())
         # {% endif %}
@@ -153,7 +157,11 @@ class Checkpoint:
         # {% if cookiecutter.distributed != "none" %}
         with self.runtime.processes.rank0_first():  # its UserError is everyone's
             if self.runtime.processes.rank == 0:
-                self.writer.save(saved, is_best, at_once=self.runtime.stopping)
+                self.writer.finish()
+                if self.runtime.stopping or not is_large(saved):
+                    self.write(saved, is_best)
+                else:
+                    self.writer.start(saved, is_best)
         # {% endif %}
 
     def write(self, saved: dict[str, Any], is_best: bool) -> None:

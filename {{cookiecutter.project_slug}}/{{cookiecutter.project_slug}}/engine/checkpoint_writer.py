@@ -12,24 +12,22 @@ from .batch import find_tensors, map_tensors
 LARGE = 2**26  # bytes; what is smaller is written in less time than most steps take
 
 
-class CheckpointWriter:
-    """Calls `write` with a copy of a large state in a thread, and with a small state at once.
+def is_large(saved: dict[str, Any]) -> bool:
+    """Return whether writing a state takes so long that it is worth a copy."""
+    return sum(tensor.nbytes for tensor in find_tensors(list(saved.values()))) >= LARGE
 
-    One state is written at a time. If that fails, the next call raises the error.
-    """
+
+class CheckpointWriter:
+    """Calls `write` in a thread, with a copy of a state. One state is written at a time."""
 
     def __init__(self, write: Callable[..., None]):
         self.write = write
         self.thread = ThreadPoolExecutor(1)
         self.writing: Future[None] | None = None
 
-    def save(self, saved: dict[str, Any], is_best: bool, at_once: bool) -> None:
-        """Write a state after the one before; if it is not `at_once`, perhaps in the background."""
-        self.finish()
-        if at_once or sum(tensor.nbytes for tensor in find_tensors(list(saved.values()))) < LARGE:
-            self.write(saved, is_best)
-        else:
-            self.writing = self.thread.submit(self.write, copy_state(saved), is_best)
+    def start(self, saved: dict[str, Any], is_best: bool) -> None:
+        """Copy a state, and start to write it."""
+        self.writing = self.thread.submit(self.write, copy_state(saved), is_best)
 
     def finish(self) -> None:
         """Wait until the last state is written. Raises UserError if that has failed."""

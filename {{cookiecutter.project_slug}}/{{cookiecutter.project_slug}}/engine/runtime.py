@@ -54,7 +54,7 @@ class Runtime:
         self.precision = find_precision(args.precision, self.device)
         self.received = 0  # the first stop signal
         self.received_at = 0.0
-        self.stopping = False  # after a stop signal that all processes know of
+        self.stopping = False  # since a stop signal has ended the training
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
             torch.set_float32_matmul_precision("high")  # TF32
