@@ -69,8 +69,8 @@ class ToSquare:
         self.size = size
         transforms = [v2.ToImage()]
         if augmented:
-            # Each second image is a crop, with the boxes whose centers are in it, as in SSD
-            # (Liu et al. 2016, https://arxiv.org/abs/1512.02325).
+            # Half of the images are cropped, and keep the boxes whose centers are in the crop, as
+            # in SSD (Liu et al. 2016, https://arxiv.org/abs/1512.02325).
             transforms.append(v2.RandomIoUCrop(min_scale=0.6, sampler_options=[0.0, 1.0]))
             transforms.append(v2.RandomHorizontalFlip())
         transforms.append(v2.Resize(None, max_size=size))

@@ -14,7 +14,10 @@ LARGE = 2**26  # bytes; what is smaller is written in less time than most steps 
 
 def is_large(saved: dict[str, Any]) -> bool:
     """Return whether writing a state takes so long that it is worth a copy."""
-    return sum(tensor.nbytes for tensor in find_tensors(list(saved.values()))) >= LARGE
+    sizes = {}  # by address: a model without an average of its weights is in the state twice
+    for tensor in find_tensors(saved):
+        sizes[tensor.data_ptr()] = tensor.nbytes
+    return sum(sizes.values()) >= LARGE
 
 
 class CheckpointWriter:
