@@ -22,7 +22,6 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 from rendering import render  # noqa: E402
 
-COMPUTE = 400e12  # FLOP/s of a GPU: 40 % of the 989e12 that an H100 has in bf16
 NVLINK = 450e9  # bytes/s from a GPU to the others of its machine
 NETWORK = 50e9  # bytes/s from a GPU to other machines, 400 Gbit/s
 
@@ -33,15 +32,16 @@ class Job(NamedTuple):
     name: str
     parameters: float
     flop: float  # of the forward pass, for a sample
+    speed: float  # FLOP/s, of the 989e12 that an H100 has in bf16
     batch_size: int  # for each GPU
     bytes: int  # of a sample in its file
     backend: str
 
 
 JOBS = [
-    Job("ResNet-50, photos of 224 pixels", 25.6e6, 8.2e9, 256, 110_000, "ddp"),
-    Job("GPT of 124 million, 1,024 tokens", 124e6, 2 * 124e6 * 1024, 16, 2048, "ddp"),
-    Job("GPT of 7 billion, 4,096 tokens", 7e9, 2 * 7e9 * 4096, 2, 8192, "fsdp"),
+    Job("ResNet-50, photos of 224 pixels", 25.6e6, 8.2e9, 100e12, 256, 110_000, "ddp"),
+    Job("GPT of 124 million, 1,024 tokens", 124e6, 2 * 124e6 * 1024, 400e12, 16, 2048, "ddp"),
+    Job("GPT of 7 billion, 4,096 tokens", 7e9, 2 * 7e9 * 4096, 400e12, 2, 8192, "fsdp"),
 ]
 
 
@@ -51,7 +51,7 @@ def estimate(job: Job, gpus: int) -> str:
     An all-reduce sends twice the gradients, less a part (Patarasuk and Yuan 2009), in fp32. FSDP
     gathers the weights in bf16 twice, and scatters the gradients in fp32 once.
     """
-    seconds = 3 * job.flop * job.batch_size / COMPUTE  # the backward pass takes twice the forward
+    seconds = 3 * job.flop * job.batch_size / job.speed  # the backward pass takes twice the forward
     share = (gpus - 1) / gpus
     sent = {"ddp": 2 * 4, "fsdp": 2 * 2 + 4}[job.backend] * job.parameters * share
     link = NVLINK if gpus <= 8 else NETWORK
@@ -98,10 +98,11 @@ def get_section() -> str:
         for gpus in (8, 512):
             lines.append(estimate(job, gpus))
     resnet = JOBS[0]
-    images = COMPUTE / (3 * resnet.flop)
+    images = resnet.speed / (3 * resnet.flop)
     lines += [
         "",
-        f"Assumed are {COMPUTE / 1e12:.0f} TFLOP/s, {NVLINK / 1e9:.0f} GB/s within a machine of 8 "
+        f"Assumed are {resnet.speed / 1e12:.0f} TFLOP/s for the ResNet, whose memory is its limit, "
+        f"and {JOBS[1].speed / 1e12:.0f} for a GPT, {NVLINK / 1e9:.0f} GB/s within a machine of 8 "
         f"GPUs and {NETWORK / 1e9:.0f} GB/s for each GPU between machines. Nothing of this ran.",
         "",
         "- **Gradients.** DistributedDataParallel sends them while the backward pass goes on, two "
