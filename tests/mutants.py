@@ -169,8 +169,8 @@ MUTANTS = [
     Mutant(
         "copy of a state that is written later",
         f"{ENGINE}checkpoint_writer.py",
-        "self.write, copy_state(saved), is_best",
-        "self.write, saved, is_best",
+        "        saved = self.copy(saved)\n",
+        "",
         "tests/test_background.py::test_a_checkpoint_is_the_state_when_it_was_saved",
     ),
     Mutant(

@@ -26,7 +26,7 @@ def test_a_checkpoint_is_the_state_when_it_was_saved(project, tmp_path):
     assert same_weights(tmp_path / "later", tmp_path / "at-once")
 
 
-@pytest.mark.parametrize(("distributed", "processes"), [("none", 1), ("ddp", 2)])
+@pytest.mark.parametrize(("distributed", "processes"), [("none", 1), ("ddp", 2), ("fsdp", 2)])
 def test_a_full_disk_ends_the_run(tmp_path, distributed, processes):
     """The next save tells of the one that has failed; the checkpoint before is whole."""
     project = render({"distributed": distributed, "logger": "none"}, tmp_path)

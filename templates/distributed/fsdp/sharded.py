@@ -64,11 +64,11 @@ def first_name(saved: dict[str, Any], name: str) -> str:
 
 
 def gather_tensors(saved: dict[str, Any]) -> dict[str, Any]:
-    """Return `saved` with whole tensors, on the CPU of rank 0 alone."""
+    """Return a copy of `saved` with whole tensors, on the CPU; of sharded ones on rank 0 alone."""
 
     def gather(tensor: Any) -> Tensor:
         if not is_sharded(tensor):
-            return tensor
+            return tensor.detach().to("cpu", copy=True)
         whole = tensor.full_tensor()
         return whole.cpu() if dist.get_rank() == 0 else torch.empty(0)
 
