@@ -18,8 +18,11 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "RESULTS.md"
 SECTIONS = {  # module: title
     "loop": "Overhead of the training loop",
-    "help": "Start-up",
+    "startup": "Start-up",
     "models": "The default models",
+    "data": "Reading of data",
+    "growth": "More data, larger models",
+    "language": "The language model",
     "prediction": "Prediction",
     "checkpoints": "Checkpoints",
     "scale": "Many GPUs, on paper",

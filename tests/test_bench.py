@@ -34,8 +34,8 @@ def test_loop_table(tmp_path, record_property, monkeypatch):
 
 def test_sections_are_renewed():
     text = bench.renew(bench.INTRODUCTION, "loop", "first\n")
-    text = bench.renew(text, "help", "other\n")
+    text = bench.renew(text, "startup", "other\n")
     again = bench.renew(text, "loop", r"second \1" + "\n")
     assert "first" in text and "first" not in again
     assert r"second \1" in again and again.index("second") < again.index("other")
-    assert again.count("<!-- loop -->") == again.count("<!-- help -->") == 1
+    assert again.count("<!-- loop -->") == again.count("<!-- startup -->") == 1

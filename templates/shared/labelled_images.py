@@ -90,8 +90,9 @@ class LabelledFiles:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        return read_image(self.folder / self.names[index]), int(self.labels[index])
+    def read(self, index: int, size: int) -> tuple[Image.Image, int]:
+        """Return an image, of which about `size` pixels of a side are needed, and its class."""
+        return read_image(self.folder / self.names[index], size), int(self.labels[index])
 
     # {% if cookiecutter.task in cookiecutter._uses.cache %}
     def identify(self) -> Iterator[str]:

@@ -26,12 +26,12 @@ def kill_workers(images: int) -> None:
 
     parent, read_image, count = os.getpid(), files.read_image, 0
 
-    def read_or_die(path: Path) -> Any:
+    def read_or_die(path: Path, size: int) -> Any:
         nonlocal count
         count += 1
         if os.getpid() != parent and count == images:
             os.kill(os.getpid(), signal.SIGKILL)
-        return read_image(path)
+        return read_image(path, size)
 
     files.read_image = read_or_die
 

@@ -86,7 +86,7 @@ class ImageFiles(Dataset):
         return len(self.files)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image, label = self.files[index]
+        image, label = self.files.read(index, self.info["image_size"])
         return self.transform(image), label
 
 

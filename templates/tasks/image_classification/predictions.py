@@ -37,7 +37,7 @@ class Inputs(FileInputs):
 
     def read(self, index: int) -> Tensor:
         """Return an image for the model, (channels, height, width)."""
-        return self.transform(read_image(self.paths[index]))
+        return self.transform(read_image(self.paths[index], self.info["image_size"]))
 
 
 @torch.inference_mode()

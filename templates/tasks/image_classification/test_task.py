@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
 from {{ cookiecutter.project_slug }}.datasets import DATASETS, augment
 from {{ cookiecutter.project_slug }}.engine.errors import UserError
@@ -252,6 +253,30 @@ def test_what_is_transparent_is_white(tmp_path: Path) -> None:
         assert read_back.mode == "RGB"
         assert read_back.getpixel((2, 2)) == (255, 255, 255), path
     assert read_image(tmp_path / "rgba.png").getpixel((16, 16)) == (200, 60, 40)
+
+
+def test_a_large_jpeg_is_decoded_smaller(tmp_path: Path) -> None:
+    """The image that is made of it stays nearly the same."""
+    small = torch.randint(0, 256, (3, 24, 32), generator=torch.Generator().manual_seed(0))
+    photo = to_pil_image(small.byte()).resize((1024, 768), Image.Resampling.BICUBIC)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    photo.save(tmp_path / "photo.jpg", quality=95)
+    photo.save(tmp_path / "turned.jpg", quality=95, exif=exif)
+    photo.save(tmp_path / "photo.png")
+    sizes = {}
+    for path in sorted(tmp_path.iterdir()):
+        for size in (0, 48, 97, 400):
+            sizes[path.name, size] = read_image(path, size).size
+    assert sizes["photo.jpg", 48] == (128, 96) and sizes["turned.jpg", 48] == (96, 128)
+    assert sizes["photo.jpg", 97] == (512, 384)
+    assert sizes["photo.jpg", 400] == sizes["photo.jpg", 0] == (1024, 768)
+    assert sizes["photo.png", 48] == (1024, 768)
+    resized = []
+    for size in (0, 48):
+        image = read_image(tmp_path / "photo.jpg", size).resize((64, 48), Image.Resampling.BILINEAR)
+        resized.append(pil_to_tensor(image).float())
+    assert (resized[0] - resized[1]).abs().max() < 8
 
 
 def test_other_modes_are_read_or_refused(tmp_path: Path) -> None:

@@ -129,11 +129,11 @@ def map_images(args: Namespace, files: LabelledFiles) -> Images:
 
 def write_images(args: Namespace, files: LabelledFiles, path: Path) -> None:
     """Write the bytes of all images to a file: (images, 3, --image-size, --image-size)."""
-    size = (args.image_size, args.image_size)
+    size = args.image_size
 
     def read(index: int) -> bytes:
-        image, _ = files[index]
-        square = ImageOps.fit(image, size, Image.Resampling.LANCZOS)
+        image, _ = files.read(index, size)
+        square = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
         return pil_to_tensor(square).numpy().tobytes()
 
     disable = True if args.quiet else None  # None: if there is no terminal

@@ -18,10 +18,9 @@ def rotate(x: Tensor) -> Tensor:
     half = x.shape[-1] // 2
     frequencies = 10_000 ** (-torch.arange(half, device=x.device) / half)
     angles = torch.arange(length, device=x.device)[:, None] * frequencies  # (tokens, half)
-    cos = angles.cos().to(x.dtype)
-    sin = angles.sin().to(x.dtype)
-    first, second = x.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1)
+    cos = torch.cat((angles, angles), dim=-1).cos().to(x.dtype)
+    sin = torch.cat((-angles, angles), dim=-1).sin().to(x.dtype)
+    return x * cos + x.roll(half, dims=-1) * sin
 
 
 class Block(nn.Module):
