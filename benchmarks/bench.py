@@ -18,6 +18,7 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "RESULTS.md"
 SECTIONS = {  # module: title
     "loop": "Overhead of the training loop",
+    "processes": "Two processes",
     "startup": "Start-up",
     "models": "The default models",
     "data": "Reading of data",

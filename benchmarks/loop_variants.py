@@ -7,13 +7,14 @@ with their defaults; they are imported where they are used.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 sys.path.insert(0, str(Path(__file__).parent))  # a rendered project imports loop_work, too
@@ -25,6 +26,7 @@ from loop_work import (
     Indexed,
     Work,
     compute_loss,
+    get_model,
     make_data,
     make_loader,
     make_optimizer,
@@ -55,6 +57,35 @@ def no_smoothing(work: Work, steps: int, epochs: int) -> Clock:
     return train_by_hand(make_loader, F.cross_entropy, work, steps, epochs)
 
 
+def with_schedule(work: Work, steps: int, epochs: int) -> Clock:
+    """Train by a loop with what most users add to the bare one.
+
+    These are the accuracy of each batch, a schedule of the learning rate, and no weight decay for
+    biases and norms, which needs a second group of parameters.
+    """
+    model = work.model()
+    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=work.lr, fused=True)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps * epochs)
+    batches = make_loader(make_data(work, steps))
+    clock = Clock(work, steps)
+    for _ in range(epochs):
+        clock.start()
+        right = torch.tensor(0)
+        for inputs, classes in batches:
+            logits = model(inputs)
+            loss = compute_loss(logits, classes)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            right += (logits.argmax(dim=1) == classes).sum()
+        clock.stop()
+    return clock
+
+
 def train_by_hand(
     make_batches: Callable[..., Any],
     loss_function: Callable[[Tensor, Tensor], Tensor],
@@ -64,7 +95,7 @@ def train_by_hand(
 ) -> Clock:
     """Train by a loop that is written by hand; `make_batches` makes an iterable of the data."""
     batches = make_batches(make_data(work, steps))
-    model = work.model()
+    model = get_model(work)
     optimizer = make_optimizer(model, work)
     clock = Clock(work, steps)
     for _ in range(epochs):
@@ -80,7 +111,6 @@ def project(work: Work, steps: int, epochs: int) -> Clock:
     import main as script  # type: ignore[import-not-found]
     from my_project.engine.runtime import start  # type: ignore[import-not-found]
 
-    clock = Clock(work, steps)
     train_one_epoch = script.train_one_epoch
 
     def measured(*arguments: Any) -> Any:
@@ -97,6 +127,7 @@ def project(work: Work, steps: int, epochs: int) -> Clock:
         words += [f"--{name}", str(value)]
     args = script.parse_arguments(words)
     with start(args) as runtime:
+        clock = Clock(work, steps)
         script.main(args, runtime)
     return clock
 
@@ -232,6 +263,7 @@ VARIANTS: dict[str, Callable[[Work, int, int], Clock]] = {
     "bare, tensor indexing": indexing,
     "bare, DataLoader(TensorDataset)": tensor_dataset,
     "bare, no label smoothing": no_smoothing,
+    "bare, schedule and accuracy": with_schedule,
     "rendered project": project,
     "Ignite": ignite,
     "Fabric": fabric,
@@ -245,5 +277,11 @@ if __name__ == "__main__":
     name, model_name, step_count, epoch_count, folder = sys.argv[1:]
     FOLDER = Path(folder)
     torch.manual_seed(0)
+    by_hand = "RANK" in os.environ and name != "rendered project"  # which does it itself
+    if by_hand:
+        distributed.init_process_group("gloo")
     clock = VARIANTS[name](WORK[model_name], int(step_count), int(epoch_count))
-    (FOLDER / "epochs.json").write_text(json.dumps(clock.epochs))
+    if os.environ.get("RANK", "0") == "0":
+        (FOLDER / "epochs.json").write_text(json.dumps(clock.epochs))
+    if by_hand:
+        distributed.destroy_process_group()

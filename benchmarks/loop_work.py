@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, TensorDataset
 
 BATCH = 32
 CLASSES = 10
@@ -60,6 +61,12 @@ def compute_loss(logits: Tensor, classes: Tensor, label_smoothing: float = 0.1) 
     return F.cross_entropy(logits, classes, label_smoothing=label_smoothing)
 
 
+def get_model(work: Work) -> nn.Module:
+    """Return a model for the bare loop, which several processes train together."""
+    model = work.model()
+    return DistributedDataParallel(model) if distributed.is_initialized() else model
+
+
 def make_optimizer(model: nn.Module, work: Work) -> torch.optim.Optimizer:
     """Return the optimizer that the rendered project has by default."""
     return torch.optim.AdamW(model.parameters(), lr=work.lr, weight_decay=0.05, fused=True)
@@ -89,8 +96,13 @@ def keep(batch: Any) -> Any:
 
 
 def make_loader(data: tuple[Tensor, Tensor]) -> DataLoader:
-    """Return the DataLoader that the bare loop and all frameworks get."""
-    return DataLoader(WholeBatches(*data), batch_size=BATCH, shuffle=True, collate_fn=keep)
+    """Return the DataLoader that the bare loop and all frameworks get, for this process."""
+    dataset = WholeBatches(*data)
+    if distributed.is_initialized():
+        size = BATCH // distributed.get_world_size()
+        sampler = DistributedSampler(dataset)
+        return DataLoader(dataset, batch_size=size, sampler=sampler, collate_fn=keep)
+    return DataLoader(dataset, batch_size=BATCH, shuffle=True, collate_fn=keep)
 
 
 def make_plain_loader(data: tuple[Tensor, Tensor]) -> DataLoader:
@@ -134,7 +146,7 @@ class Clock:
     def __init__(self, work: Work, steps: int):
         self.steps = steps
         self.burst = make_loader(make_data(work, max(1, steps // 2)))
-        self.model = work.model()
+        self.model = get_model(work)
         self.optimizer = make_optimizer(self.model, work)
         self.epochs: list[dict[str, tuple[float, float]]] = []  # microseconds a step
 

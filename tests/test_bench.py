@@ -9,7 +9,13 @@ from running import python
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import bench
+import data
+import growth
+import language
 import loop
+import processes
+import pytest
+import startup
 
 
 def test_loop_table(tmp_path, record_property, monkeypatch):
@@ -39,3 +45,36 @@ def test_sections_are_renewed():
     assert "first" in text and "first" not in again
     assert r"second \1" in again and again.index("second") < again.index("other")
     assert again.count("<!-- loop -->") == again.count("<!-- startup -->") == 1
+
+
+def cells(table: str) -> list[list[str]]:
+    """Return the cells of the rows of a Markdown table."""
+    rows = [line.strip("|").split("|") for line in table.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+@pytest.mark.full
+def test_growth(monkeypatch):
+    monkeypatch.setattr(growth, "GROWTH", (1, 2))
+    for task in growth.CASES:
+        case = growth.CASES[task]
+        monkeypatch.setitem(growth.CASES, task, case._replace(number=max(60, case.number // 20)))
+        rows = growth.grow_data(task)
+        assert len(rows) == 2 and all(row.startswith(f"| `{task}` | ") for row in rows)
+    monkeypatch.setattr(growth, "WIDTHS", (64,))
+    assert len(growth.grow_model()) == 1
+
+
+@pytest.mark.full
+def test_other_sections(monkeypatch, tmp_path):
+    monkeypatch.setattr(language, "STEPS", 16)
+    monkeypatch.setattr(language, "EPOCHS", 2)
+    short = ["--context", "64", "--batch-size", "12", "--epochs", "2", "--steps-per-epoch", "8"]
+    monkeypatch.setattr(language, "SETTINGS", [*short, "--device", "cpu"])
+    assert "16 steps" in language.get_section(seeds=1)
+    monkeypatch.setattr(data, "PHOTO_SIZES", {(320, 240): 64})
+    assert len(cells(data.get_section())) >= 3
+    assert "imports" in startup.get_section(runs=1)
+    work = loop.WORK["tiny MLP"]._replace(steps=3, epochs=3)
+    monkeypatch.setattr(processes, "WORK", {"tiny MLP": work})
+    assert "**rendered project**" in processes.get_section(runs=1)

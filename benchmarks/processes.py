@@ -1,0 +1,34 @@
+"""Two processes under torchrun: the rendered project beside a bare loop with DDP.
+
+    python benchmarks/processes.py [runs]
+
+As in `loop.py`, a burst of the bare loop precedes every epoch, in the same two processes; each
+takes half of every batch, on one thread.
+"""
+
+import sys
+
+from loop import Run, draw_table, measure
+from loop_work import BATCH, WORK
+
+VARIANTS = ("bare again: the control", "rendered project")
+TEXT = """The rendered project of the default answers, trained by
+`torchrun --nproc-per-node 2 main.py`, beside a bare loop with DistributedDataParallel and a
+DistributedSampler in the same two processes, which exchange gradients by Gloo. The batch of {batch}
+is divided over both.
+"""
+
+
+def get_section(runs: int = 3) -> str:
+    """Measure both models, and return Markdown tables."""
+    text = TEXT.format(batch=BATCH)
+    for name, work in WORK.items():
+        found: dict[str, list[Run]] = measure(
+            name, VARIANTS, runs, work.steps, work.epochs, processes=2
+        )
+        text += f"\n{draw_table(name, found)}"
+    return text
+
+
+if __name__ == "__main__":
+    print(get_section(*map(int, sys.argv[1:])), end="")
