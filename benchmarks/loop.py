@@ -35,9 +35,10 @@ whole batches from a DataLoader over tensors in memory, and so do the frameworks
 
 Each figure is the median of several processes in shuffled order. In each, a burst of the bare loop
 precedes every epoch ({steps} steps of the MLP, {cnn_steps} of the CNN), and the median of the
-ratios of its epochs counts. "Schedule and accuracy" is the bare loop with what most users add: the
-accuracy of a batch, a schedule, and a second group of parameters without weight decay. Times are of the CPU; the last column is on the wall. Validation and
-checkpoints, which come between two epochs, are not part of a step. "bare again" is the control.
+ratios of its epochs counts. Times are of the CPU; the last column is on the wall. Validation and
+checkpoints, which come between two epochs, are not part of a step. "bare again" is the control,
+and "schedule and accuracy" the bare loop with what most users add: the accuracy of a batch, a
+schedule, and a second group of parameters without weight decay.
 """
 HEADER = (
     "| {}, processes: {} | x bare | lowest to highest | µs a step more | x bare on the wall |\n"

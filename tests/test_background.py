@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from rendering import render
 from running import FAST, PROGRAMS, forks, places, python, run, same_weights
 
@@ -42,3 +43,17 @@ def test_a_full_disk_ends_the_run(tmp_path, distributed, processes):
     run(project, *OPTIONS, "--run-dir", "whole", processes=processes, torchrun=False)
     if processes == 1:
         assert same_weights(project / "run", project / "whole")
+
+
+def test_a_write_that_fails_is_repeated(project, tmp_path):
+    """A disk that was full for a while costs nothing: the checkpoint is written with the next."""
+    command = [PROGRAMS / "fail_in_background.py", *OPTIONS, "--run-dir", tmp_path / "late"]
+    python(project, *command, FAILURES="1")
+    run(project, *OPTIONS, "--run-dir", tmp_path / "whole")
+    for name in ("last.pt", "previous.pt", "best.pt"):
+        paths = [tmp_path / run_dir / "checkpoints" / name for run_dir in ("late", "whole")]
+        late, whole = [torch.load(path, weights_only=True) for path in paths]
+        assert late["step"] == whole["step"]
+        assert late["model"].keys() == whole["model"].keys()
+        for key, tensor in whole["model"].items():
+            assert torch.equal(tensor, late["model"][key])

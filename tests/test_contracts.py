@@ -132,9 +132,10 @@ def test_a_second_for_gives_another_order(alone):
 def test_set_epoch_gives_the_order_of_an_epoch_and_of_its_rest(alone):
     orders = read_orders(alone)
     for name in ("train InMemory", "train Items"):
-        _, second, _, again, rest = orders[name]
+        _, second, third, again, rest, *end = orders[name]
         assert again == second
         assert rest == second[2:]
+        assert end == [[], third]
     assert read_orders(alone) == orders
     assert read_orders(alone, "--seed", "1")["train Items"] != orders["train Items"]
 
@@ -144,14 +145,14 @@ def test_the_order_continues_over_epochs_of_some_steps(alone):
     passes = read_orders(alone)["train InMemory"]
     orders = read_orders(alone, "--steps-per-epoch", "3")
     for name in ("train InMemory", "train Items"):
-        first, second, third, again, rest = orders[name]
+        first, second, third, again, rest, *end = orders[name]
         assert first + second + third == (passes[0] + passes[1] + passes[2])[:9]
-        assert again == second and rest == second[2:]
-    first, second, third, again, rest = orders["train Stream"]
+        assert again == second and rest == second[2:] and end == [[], third]
+    first, second, third, again, rest, *end = orders["train Stream"]
     numbers = list(range(20))
     stream = numbers + numbers[1:] + numbers[:1] + numbers[2:] + numbers[:2]
     assert flatten(first + second + third) == stream[: 9 * 6]
-    assert again == second and rest == second[2:]
+    assert again == second and rest == second[2:] and end == [[], third]
 
 
 def test_streams_need_the_length_of_an_epoch(sequences):

@@ -106,6 +106,7 @@ WRONG = [
     (["--lr", "0:1", "--", "--run-dir", "runs/a"], "--run-dir cannot stand behind --"),
     (["--lr", "0:1", "--name", "a/b"], "the name of one folder"),
     (["--lr", "0:1", "--trials", "0"], "--trials: 0 is too small"),
+    (["--lr", "0:1", "--seeds", "2", "--prune"], "--prune: with --seeds, all seeds"),
 ]
 
 
@@ -147,6 +148,21 @@ def test_a_grid_is_tried_and_a_trial_that_fails_is_recorded(project):
     assert (project / "runs/mine/sweep.png").read_bytes().startswith(b"\x89PNG")
     starts = (project / "runs/mine/starts.txt").read_text().splitlines()
     assert len(starts) == 6
+
+
+def test_a_trial_without_a_finite_value_has_failed(project):
+    out, err = python(project, "sweep.py", "--name", "mine", *GRID, "2,0.01", *SHORT, COLUMNS=200)
+    assert not err and "1 complete, 0 pruned, 1 failed" in out
+    assert "trial 000   lr=2.0   failed: val/accuracy was finite in no epoch\n" in out
+
+
+def test_a_deleted_sweep_is_not_taken_over(project):
+    words = ["--name", "mine", *GRID, "0.1,0.01"]
+    python(project, "sweep.py", *words, *SHORT)
+    shutil.rmtree(project / "runs" / "mine")
+    _, err = python(project, "sweep.py", *words, *SHORT, code=2)
+    assert err == "error: runs/sweeps.db holds a sweep 'mine' before this: give another --name\n"
+    assert not (project / "runs" / "mine").exists()
 
 
 @pytest.mark.full

@@ -6,6 +6,7 @@ main.py. Ctrl-C stops the sweep, --resume continues it.
 """
 
 import json
+import math
 import os
 import signal
 import sys
@@ -25,7 +26,14 @@ from {{ cookiecutter.project_slug }}.engine.options import Parser, number, typed
 from {{ cookiecutter.project_slug }}.engine.ranges import Range, make_grid, parse_ranges
 from {{ cookiecutter.project_slug }}.engine.run_dir import lock
 from {{ cookiecutter.project_slug }}.engine.runtime import STOP_SIGNALS, start
-from {{ cookiecutter.project_slug }}.engine.search import SAMPLERS, Plan, Search, Trial, TrialState
+from {{ cookiecutter.project_slug }}.engine.search import (
+    SAMPLERS,
+    Plan,
+    Search,
+    Trial,
+    TrialState,
+    is_stored,
+)
 from {{ cookiecutter.project_slug }}.engine.sweep_report import describe_sweep, describe_trial, draw_sweep
 from {{ cookiecutter.project_slug }}.engine.terminal import as_script, say
 from {{ cookiecutter.project_slug }}.engine.trial_run import TrialRun
@@ -100,6 +108,8 @@ def get_plan(args: Namespace, path: Path) -> Plan:
         for option in ranges:
             if option.name in fixed or (option.name == "seed" and args.seeds):
                 raise UserError(f"{option.flag} has a range, and stands behind -- or in --seeds")
+        if args.prune and (args.seeds or 1) > 1:
+            raise UserError("--prune: with --seeds, all seeds of a setting run to their end")
         monitor, maximize, seed = find_metric(args.options, ranges)
         plan = Plan(
             ranges=args.ranges,
@@ -203,7 +213,9 @@ def watch(search: Search, item: Active) -> bool:
     if code is None:
         return False
     if run.test():  # it has reached its end, whatever it was told meanwhile
-        search.finish(item.trial, value=run.best_value(plan.monitor, plan.maximize))
+        value = run.best_value(plan.monitor, plan.maximize)
+        error = "" if math.isfinite(value) else f"val/{plan.monitor} was finite in no epoch"
+        search.finish(item.trial, value, error)
     elif run.is_pruned:
         search.finish(item.trial)
     else:
@@ -248,6 +260,8 @@ def main(args: Namespace, resources: ExitStack) -> int:
     folder = find_folder(args)
     plan = get_plan(args, folder / "sweep.json")
     ranges = parse_ranges(get_parser(), plan.ranges)
+    if not (folder / "sweep.json").exists() and is_stored(folder.name, STORAGE):
+        raise UserError(f"{STORAGE} holds a sweep {folder.name!r} before this: give another --name")
     folder.mkdir(parents=True, exist_ok=True)
     lock(folder, resources)
     write_text(folder / "sweep.json", json.dumps(vars(plan), indent=2) + "\n")

@@ -1,7 +1,8 @@
 """Prints, as JSON, the batches of loaders: the numbers of the samples in the order they come.
 
 `python print_orders.py OPTIONS...`, in a project. A list of batches is printed for each `for` over
-a loader of 20 samples: three times one after another, epoch 1 again, epoch 1 from its step 2 on.
+a loader of 20 samples: three times one after another, epoch 1 again, epoch 1 from its step 2 on; in
+training also epoch 1 from its end on, and the `for` that follows.
 """
 
 import json
@@ -54,6 +55,9 @@ def read_orders(loader: Any) -> list[list[list[int]]]:
     for step in (0, 2):
         loader.set_epoch(1, start_step=step)
         orders.append(read_batches(loader))
+    if loader.split == "train":
+        loader.set_epoch(1, start_step=len(loader))
+        orders += [read_batches(loader), read_batches(loader)]
     return orders
 
 

@@ -69,8 +69,10 @@ def gather_tensors(saved: dict[str, Any]) -> dict[str, Any]:
     def gather(tensor: Any) -> Tensor:
         if not is_sharded(tensor):
             return tensor.detach().to("cpu", copy=True)
-        whole = tensor.full_tensor()
-        return whole.cpu() if dist.get_rank() == 0 else torch.empty(0)
+        whole = tensor.full_tensor()  # of a single process, it is no copy
+        if dist.get_rank() != 0:
+            return torch.empty(0)
+        return whole.to("cpu", copy=dist.get_world_size() == 1)
 
     return map_parts(gather, saved)
 
@@ -231,16 +233,20 @@ class ShardWriter:
     ) -> None:
         """Wait for the shards, collect their digests, and write the checkpoint on rank 0."""
         pending.result()
-        digests = {}
-        for path in folder.glob(f"__{self.processes.rank}_*"):
-            digests[path.name] = get_digest(path)
+        digests, problem = {}, ""
+        try:
+            for path in folder.glob(f"__{self.processes.rank}_*"):
+                digests[path.name] = get_digest(path)
+        except OSError as error:  # the others would wait for this process's digests
+            problem = f"cannot read the shards in {folder}: {error.strerror}"
         gathered: list[Any] = [None] * self.processes.world_size
-        dist.all_gather_object(gathered, digests, group=self.group)
+        dist.all_gather_object(gathered, (digests, problem), group=self.group)
+        raise_first([problem for _, problem in gathered])
         if self.processes.rank != 0:
             return
-        digests[".metadata"] = get_digest(folder / ".metadata")
-        for others in gathered:
+        for others, _ in gathered:
             digests.update(others)
+        digests[".metadata"] = get_digest(folder / ".metadata")
         rest["shards"] = {"name": folder.name, "digests": digests}
         flush_folder(folder)
         write_rest()

@@ -151,7 +151,6 @@ class Checkpoint:
             if self.runtime.stopping:
                 self.shard_writer.finish()
             return
-        self.shard_writer.finish()
         saved = gather_tensors(saved)
         # {% endif %}
         # {% if cookiecutter.distributed != "none" %}

@@ -15,6 +15,7 @@ from .batch import find_tensors, map_tensors
 # {% else %}
 from .batch import find_tensors
 # {% endif %}
+from .errors import UserError
 
 LARGE = 2**26  # bytes; what is smaller is written in less time than most steps take
 
@@ -38,6 +39,7 @@ class CheckpointWriter:
         self.write = write
         self.thread = ThreadPoolExecutor(1)
         self.writing: Future[None] | None = None
+        self.arguments: tuple[Any, ...] = ()  # of `write`, those of the last start
         # {% if cookiecutter.distributed != "fsdp" %}
         self.copies: dict[tuple[Any, ...], Tensor] = {}  # new memory would take longer to fill
         # {% endif %}
@@ -49,13 +51,18 @@ class CheckpointWriter:
         """Copy a state, and start to write it."""
         saved = self.copy(saved)
         # {% endif %}
-        self.writing = self.thread.submit(self.write, saved, is_best)
+        self.arguments = (saved, is_best)
+        self.writing = self.thread.submit(self.write, *self.arguments)
 
     def finish(self) -> None:
-        """Wait until the last state is written. Raises UserError if that has failed."""
+        """Wait until the last state is written. Raises UserError if that fails twice."""
         writing, self.writing = self.writing, None
-        if writing is not None:
+        if writing is None:
+            return
+        try:
             writing.result()
+        except UserError:  # such as of a disk that was full: it may have room by now
+            self.write(*self.arguments)
 # {% if cookiecutter.distributed != "fsdp" %}
 
     def copy(self, saved: dict[str, Any]) -> dict[str, Any]:

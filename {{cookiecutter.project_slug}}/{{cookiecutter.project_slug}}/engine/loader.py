@@ -390,7 +390,8 @@ class StreamLoader:
         self.dataset = dataset
         self.split = split
         self.info: dict[str, Any] = getattr(dataset, "info", {})
-        self.stream = BatchStream(dataset, args.batch_size, args.seed, endless=train)
+        batch_size = args.batch_size if train else math.ceil(args.batch_size / args.grad_accum)
+        self.stream = BatchStream(dataset, batch_size, args.seed, endless=train)
         # {% if cookiecutter.distributed != "none" %}
         self.stream.rank = runtime.processes.rank
         self.stream.world_size = runtime.processes.world_size
@@ -400,6 +401,7 @@ class StreamLoader:
         # {% endif %}
         self.step = 0  # the next one to read
         self.start = 0  # the next one to train
+        self.end = args.steps_per_epoch  # of its epoch
         self.batches: Iterator[Any] | None = None
         self.quick_steps = 3 if args.quick else None
 
@@ -410,6 +412,7 @@ class StreamLoader:
         """Choose the epoch of the next `for batch in loader`, and its first step."""
         if self.split == "train":
             self.start = epoch * len(self) + start_step
+            self.end = (epoch + 1) * len(self)
 
     def __iter__(self) -> Iterator[Any]:
         if self.split != "train":
@@ -422,8 +425,9 @@ class StreamLoader:
             self.stream.start = self.start
             self.step = self.start
             self.batches = self.read()
-        end = (self.start // len(self) + 1) * len(self)
+        end = self.end
         self.start = end  # for a loop that does not set the epoch
+        self.end += len(self)
         while self.step < end:
             batch = next(self.batches)
             self.step += 1

@@ -351,7 +351,8 @@ class Logger:
         for split, metrics in splits.items():
             for name, value in metrics.items():
                 values[f"{split}/{name}"] = value
-        values["samples_per_second"] = round(self.samples_per_second, 1)
+        if self.samples_per_second:  # 0 if the resumed run had only to validate
+            values["samples_per_second"] = round(self.samples_per_second, 1)
         values["seconds"] = round(self.seconds(), 1)
         self.write(state, "epoch", values)
         self.print_epoch(state.epoch, values)
@@ -364,6 +365,7 @@ class Logger:
         for name, value in values.items():
             if name not in ("train/lr", "seconds"):
                 cells[name.replace("samples_per_second", "samples/s")] = format_number(value)
+        cells.setdefault("samples/s", "")
         needed = {"train/loss", "val/loss", f"val/{self.args.monitor}", "samples/s"}
         for name in reversed(list(cells)):  # those that 80 columns have no room for
             width = len(self.title(epoch)) + sum(2 + max(len(name), 8) for name in cells)
@@ -457,7 +459,10 @@ class Logger:
         seconds = self.seconds()
         self.write(state, "test", {**values, "seconds": round(seconds, 1)})
         self.facts["time"] = format_duration(seconds)
-        speeds = [record["samples_per_second"] for record in self.records]
+        speeds = []
+        for record in self.records:
+            if "samples_per_second" in record:
+                speeds.append(record["samples_per_second"])
         if speeds:
             self.facts["time"] += f", {median(speeds):,.0f} training samples/s"
         memory, where = peak_memory(self.runtime.device)

@@ -20,7 +20,7 @@ from .terminal import say
 FIRST_FILES = {".lock", "config.json", "run.json", "changes.diff", "metrics.jsonl"}
 FIRST_FILES |= {"checkpoints/train_samples.npy", "checkpoints/initial_samples.npy"}
 FIRST_PATTERN = re.compile(r"tracker_\w+\.txt|events\.out\.tfevents\..+")
-PARTIAL = re.compile(r"[\w-]+\.(diff|json|jsonl|md|npy|png|pt|txt)\.tmp\.\d+")
+PARTIAL = re.compile(r"[\w-]+\.(csv|diff|json|jsonl|md|npy|png|pt|txt)\.tmp\.\d+")
 # Errors of a file system without locks.
 NO_LOCKS = {errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 

@@ -100,7 +100,9 @@ class Runtime:
         cpu_state, device_state = state
         torch.set_rng_state(cpu_state)
         if device_state is not None and self.device.type != "cpu":
-            torch.get_device_module(self.device).set_rng_state(device_state)
+            device = torch.get_device_module(self.device)
+            if len(device_state) == len(device.get_rng_state()):  # of the same kind of device
+                device.set_rng_state(device_state)
 
     def catch_signals(self) -> None:
         """Let a stop signal end the run after the current step, and a second one at once.

@@ -42,6 +42,20 @@ class Plan:
     maximize: bool
 
 
+def open_storage(path: Path) -> optuna.storages.RDBStorage:
+    """Return Optuna's storage in a file of SQLite; one sweep at a time makes its tables."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        return optuna.storages.RDBStorage(
+            f"sqlite:///{path}", engine_kwargs={"connect_args": {"timeout": 60}}
+        )
+
+
+def is_stored(name: str, path: Path) -> bool:
+    """Return whether a storage has a sweep of this name."""
+    return path.exists() and name in optuna.get_all_study_names(open_storage(path))
+
+
 class Search:
     """Optuna's study of a sweep.
 
@@ -56,17 +70,13 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         warnings.filterwarnings("ignore", module="optuna")
         pruner = optuna.pruners.MedianPruner(PRUNED_AFTER, n_warmup_steps=FIRST_PRUNED)
-        with FileLock(storage.with_name(f".{storage.name}.lock")):  # one makes the tables
-            database = optuna.storages.RDBStorage(
-                f"sqlite:///{storage}", engine_kwargs={"connect_args": {"timeout": 60}}
-            )
-            self.study = optuna.create_study(
-                storage=database,
-                study_name=name,
-                direction="maximize" if plan.maximize else "minimize",
-                pruner=pruner if plan.prune and plan.seeds == 1 else optuna.pruners.NopPruner(),
-                load_if_exists=True,
-            )
+        self.study = optuna.create_study(
+            storage=open_storage(storage),
+            study_name=name,
+            direction="maximize" if plan.maximize else "minimize",
+            pruner=pruner if plan.prune and plan.seeds == 1 else optuna.pruners.NopPruner(),
+            load_if_exists=True,
+        )
         self.begun = [trial._trial_id for trial in self.trials(TrialState.RUNNING)]
 
     def trials(self, *states: TrialState) -> list[FrozenTrial]:
@@ -118,13 +128,14 @@ class Search:
         return False
 
     def finish(self, trial: Trial, value: float | None = None, error: str = "") -> None:
-        """Record the value of a trial; without one, that it was pruned, or the error."""
-        if value is not None:
-            self.study.tell(trial, value)
-            return
+        """Record the error of a trial, or its value; without either, that it was pruned."""
         if error:
             trial.set_user_attr("error", error)
-        self.study.tell(trial, state=TrialState.FAIL if error else TrialState.PRUNED)
+            self.study.tell(trial, state=TrialState.FAIL)
+        elif value is None:
+            self.study.tell(trial, state=TrialState.PRUNED)
+        else:
+            self.study.tell(trial, value)
 
     def importances(self) -> dict[str, float]:
         """Return the share of each option in what makes a trial good, by PED-ANOVA; often none.
