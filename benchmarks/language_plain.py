@@ -114,7 +114,7 @@ def main(steps: int, seed: int, options: list[str]) -> None:
         for part in torch.arange(len(inputs)).split(256):
             losses.append(compute_loss(model, inputs[part], targets[part]) * len(part))
         loss = sum(losses) / len(inputs)
-    print(json.dumps({"seconds": seconds, "losses": [float(loss)]}))
+    print(json.dumps({"seconds": seconds, "loss": float(loss)}))
 
 
 if __name__ == "__main__":
