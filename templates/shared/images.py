@@ -62,13 +62,13 @@ def read_image(path: Path) -> Image.Image:
     or an eighth of its size, which is much faster; each side keeps at least 2 * `size` pixels.
     # {% endif %}
     """
-    with open_image(path) as file:
+    with open_image(path) as image:
         # {% if cookiecutter.task in cookiecutter._uses.labelled_images %}
         if size:
-            file.draft(None, (2 * size, 2 * size))
+            image.draft(None, (2 * size, 2 * size))
         # {% endif %}
-        image = ImageOps.exif_transpose(file)
-        if image.mode.startswith("I;16") or (image.mode == "I" and file.format in ("PNG", "PPM")):
+        ImageOps.exif_transpose(image, in_place=True)
+        if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
             pixels = numpy.asarray(image) / 257  # 65,535 becomes 255
             image = Image.fromarray(pixels.round().clip(0, 255).astype(numpy.uint8))
         if image.mode in ("I", "F"):
