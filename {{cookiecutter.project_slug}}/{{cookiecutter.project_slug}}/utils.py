@@ -54,7 +54,7 @@ from .engine.logger import Logger
 from .engine.options import Parser, number, parse_with_saved_options
 from .engine.run_dir import create_run_dir
 from .engine.runtime import Runtime
-from .engine.scalars import average, get_scalars
+from .engine.scalars import Scalar, average, get_scalars
 # {% if cookiecutter.task in cookiecutter._uses.folds %}
 from .engine.splits import fold, folding
 # {% endif %}
@@ -448,17 +448,15 @@ def evaluate(
     sync_buffers(runtime, model)
     # {% endif %}
     metrics.reset()
-    parts = []
+    scalars: dict[str, Scalar] = {}
     for batch in loader:
         with runtime.autocast():
             output = objective(model, batch)
         metrics.update(output["predictions"], output["targets"])
-        parts.append(get_scalars(output, batch_size(batch)))
+        scalars = average([scalars, get_scalars(output, batch_size(batch))])
         runtime.check_stop()
-    # {% if cookiecutter.distributed == "none" %}
-    scalars = average(parts)
-    # {% else %}
-    scalars = runtime.processes.average(average(parts), runtime.device)
+    # {% if cookiecutter.distributed != "none" %}
+    scalars = runtime.processes.average(scalars, runtime.device)
     # {% endif %}
     results = {name: float(mean) for name, (mean, _) in scalars.items()}
     for name, value in metrics.compute().items():

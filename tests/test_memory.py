@@ -1,4 +1,4 @@
-"""Own images of image generation, which may be more than the memory holds."""
+"""Data that may be more than the memory holds: mapped images, and text that is evaluated."""
 
 import sys
 from pathlib import Path
@@ -40,3 +40,23 @@ def test_memory_does_not_grow_with_the_images(tmp_path, record_property):
         peaks.append(float(out.splitlines()[-1]))
     record_property("table", f"{peaks} MiB for 100 and 24,000 images of {SIZE} pixels")
     assert peaks[1] - peaks[0] < 23_900 * 3 * SIZE**2 / 2**20 / 2
+
+
+@pytest.mark.full
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_memory_does_not_grow_with_the_text(tmp_path, record_property):
+    """Sums of an evaluation do not keep the memory of its batches: it took 1.5 MiB for each."""
+    answers = {"task": "language_modeling", "distributed": "none", "logger": "none"}
+    project = render(answers, tmp_path)
+    options = ["--quiet", "--device", "cpu", "--dataset", "text", "--width", "32", "--layers", "1"]
+    options += ["--epochs", "1", "--steps-per-epoch", "5", "--batch-size", "64", "--data-dir"]
+    peaks = []
+    for number in (1_000_000, 12_000_000):
+        data = tmp_path / f"{number}.txt"
+        line = "what has been, will be again, and there is nothing new\n"
+        data.write_text(line * (number // len(line)))
+        command = [PROGRAMS / "watch_memory.py", *options, data]
+        out, _ = python(project, *command, XDG_CACHE_HOME=tmp_path / "cache")
+        peaks.append(float(out.splitlines()[-1]))
+    record_property("table", f"{peaks} MiB for 1 and 12 million characters")
+    assert peaks[1] - peaks[0] < 200
