@@ -47,26 +47,18 @@ def open_image(path: Path) -> Iterator[Image.Image]:
         raise UserError(f"cannot read the image {path}: {reason}") from None
 
 
-# {% if cookiecutter.task in cookiecutter._uses.labelled_images %}
 def read_image(path: Path, size: int = 0) -> Image.Image:
-    # {% else %}
-def read_image(path: Path) -> Image.Image:
-    # {% endif %}
     """Return an image in RGB as it is to be seen.
 
     It is turned as its EXIF data say, values of 16 bits are scaled to 8, and what is transparent is
     laid on white. Raises UserError if it cannot be read, or holds numbers without a known range.
-    # {% if cookiecutter.task in cookiecutter._uses.labelled_images %}
 
     If only about `size` pixels of a side are needed, a larger JPEG is decoded at a half, a quarter
     or an eighth of its size, which is much faster; each side keeps at least 2 * `size` pixels.
-    # {% endif %}
     """
     with open_image(path) as image:
-        # {% if cookiecutter.task in cookiecutter._uses.labelled_images %}
         if size:
             image.draft(None, (2 * size, 2 * size))
-        # {% endif %}
         ImageOps.exif_transpose(image, in_place=True)
         if image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM")):
             pixels = numpy.asarray(image) / 257  # 65,535 becomes 255
