@@ -37,9 +37,10 @@ TABLE = """| {name}, {seeds} seeds | steps | validation loss, nats a character |
 | the same, fewer steps | {fewer_steps:,} | {fewer_loss} | {fewer_speed} x | {fewer_time} x |
 
 The plain loop has the settings that nanoGPT publishes for a CPU; the project has the same size,
-half of its default learning rate for twice its default width, and else its defaults. Losses are means over the same windows. Times are of the CPU in the training
-loop, each beside the plain loop of the same seed. What a step of the project takes more is, above
-all, the rotation of queries and keys, for which the plain loop has learned positions.
+half of its default learning rate for twice its default width, and else its defaults. Losses are
+means over the same windows. Times are of the CPU in the training loop, each beside the plain loop
+of the same seed. What a step of the project takes more is, above all, the rotation of queries and
+keys, for which the plain loop has learned positions.
 """
 PROJECT = """
 import json, sys, time
