@@ -35,7 +35,7 @@ PACKAGES = (
 INTRODUCTION = """# Speed
 
 `make bench` writes this file. A time alone says more about a machine than about code: everything is
-a ratio to something that was measured beside it.
+a ratio to something that was measured beside it. On a GPU, nothing is measured yet.
 """
 
 
