@@ -158,9 +158,10 @@ def find_classes(folder: Path, paths: list[Path]) -> list[tuple[Path, str]]:
     Raises UserError if some images have a class and others have none.
     """
     samples = []
+    depth = len(folder.parts)
     for path in paths:
-        first = path.relative_to(folder).parts[0]
-        samples.append((path, "" if path.parent == folder else compose(first)))
+        inside = path.parts[depth:]
+        samples.append((path, compose(inside[0]) if len(inside) > 1 else ""))
     stray = [path for path, label in samples if not label]
     if stray and len(stray) < len(samples):
         raise UserError(f"{stray[0]} is beside folders with images, and in none of them")
@@ -212,6 +213,7 @@ def number_classes(
     numbers = {label: number for number, label in enumerate(classes)}
     names = []
     labels = []
+    depth = len(data_dir.parts)
     for path, label in samples:
         if label not in numbers:
             known = ", ".join(classes[:10])
@@ -224,7 +226,7 @@ def number_classes(
                 f"{path}: the class {label!r} of the {split} split has no training image; "
                 f"train has {len(classes)} class(es): {known}"
             )
-        names.append(path.relative_to(data_dir).as_posix())
+        names.append("/".join(path.parts[depth:]))
         labels.append(numbers[label])
     return LabelledFiles(data_dir, names, torch.tensor(labels))
 

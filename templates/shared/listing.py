@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Collection
+from operator import attrgetter
 from pathlib import Path
 
 from .errors import UserError
@@ -20,9 +21,10 @@ def is_foreign(name: str) -> bool:
 def list_folder(folder: Path) -> list[Path]:
     """Return what is in a folder, sorted. Raises UserError if it cannot be read."""
     try:
-        return sorted(path for path in folder.iterdir() if not is_foreign(path.name))
+        paths = [path for path in folder.iterdir() if not is_foreign(path.name)]
     except OSError as error:
         raise UserError(f"cannot read {error.filename or folder}: {error.strerror}") from None
+    return sorted(paths, key=attrgetter("name"))
 
 
 def list_files(folder: Path, suffixes: Collection[str] = ()) -> tuple[list[Path], Counter[str]]:
@@ -55,7 +57,8 @@ def list_files(folder: Path, suffixes: Collection[str] = ()) -> tuple[list[Path]
                 left_out[f"{suffix} file" if suffix else "file without a suffix"] += 1
             else:
                 files.append(Path(parent, name))
-    return sorted(files), +left_out  # without those that count zero
+    files.sort(key=attrgetter("parts"))  # the order of paths, which compare more slowly
+    return files, +left_out  # without those that count zero
 
 
 def describe_left_out(left_out: Counter[str]) -> list[str]:
