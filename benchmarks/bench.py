@@ -19,6 +19,7 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 SECTIONS = {  # module: title
     "loop": "Overhead of the training loop",
     "processes": "Two processes",
+    "render": "Rendering",
     "startup": "Start-up",
     "models": "The default models",
     "data": "Reading of data",

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,17 +58,19 @@ def no_smoothing(work: Work, steps: int, epochs: int) -> Clock:
     return train_by_hand(make_loader, F.cross_entropy, work, steps, epochs)
 
 
-def with_schedule(work: Work, steps: int, epochs: int) -> Clock:
-    """Train by a loop with what most users add to the bare one.
+def with_additions(additions: str, work: Work, steps: int, epochs: int) -> Clock:
+    """Train by the bare loop and what most users add to it.
 
-    These are the accuracy of each batch, a schedule of the learning rate, and no weight decay for
-    biases and norms, which needs a second group of parameters.
+    `additions` names a "schedule" of the learning rate, the "accuracy" of each batch, and "groups"
+    of parameters, of which biases and norms have no weight decay.
     """
     model = work.model()
-    matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=work.lr, fused=True)
+    optimizer = make_optimizer(model, work)
+    if "groups" in additions:
+        matrices = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+        others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+        groups = [{"params": matrices}, {"params": others, "weight_decay": 0.0}]
+        optimizer = torch.optim.AdamW(groups, lr=work.lr, weight_decay=0.05, fused=True)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps * epochs)
     batches = make_loader(make_data(work, steps))
     clock = Clock(work, steps)
@@ -80,8 +83,10 @@ def with_schedule(work: Work, steps: int, epochs: int) -> Clock:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            scheduler.step()
-            right += (logits.argmax(dim=1) == classes).sum()
+            if "schedule" in additions:
+                scheduler.step()
+            if "accuracy" in additions:
+                right += (logits.argmax(dim=1) == classes).sum()
         clock.stop()
     return clock
 
@@ -105,7 +110,7 @@ def train_by_hand(
     return clock
 
 
-def project(work: Work, steps: int, epochs: int) -> Clock:
+def project(work: Work, steps: int, epochs: int, precision: str = "fp32") -> Clock:
     """Train by main.py of the rendered project in the folder, with its default options."""
     sys.path.insert(0, str(FOLDER / "my_project"))
     import main as script  # type: ignore[import-not-found]
@@ -122,6 +127,7 @@ def project(work: Work, steps: int, epochs: int) -> Clock:
     script.train_one_epoch = measured
     options = {"device": "cpu", "model": "measured", "dataset": "measured", "epochs": epochs}
     options |= {"batch-size": BATCH, "lr": work.lr, "run-dir": FOLDER / "run"}
+    options["precision"] = precision
     words = []
     for name, value in options.items():
         words += [f"--{name}", str(value)]
@@ -263,8 +269,12 @@ VARIANTS: dict[str, Callable[[Work, int, int], Clock]] = {
     "bare, tensor indexing": indexing,
     "bare, DataLoader(TensorDataset)": tensor_dataset,
     "bare, no label smoothing": no_smoothing,
-    "bare, schedule and accuracy": with_schedule,
+    "bare, schedule": partial(with_additions, "schedule"),
+    "bare, accuracy": partial(with_additions, "accuracy"),
+    "bare, groups": partial(with_additions, "groups"),
+    "bare, schedule, accuracy, groups": partial(with_additions, "schedule, accuracy, groups"),
     "rendered project": project,
+    "rendered project, bf16": partial(project, precision="bf16"),
     "Ignite": ignite,
     "Fabric": fabric,
     "Accelerate": accelerate,
@@ -277,7 +287,8 @@ if __name__ == "__main__":
     name, model_name, step_count, epoch_count, folder = sys.argv[1:]
     FOLDER = Path(folder)
     torch.manual_seed(0)
-    by_hand = "RANK" in os.environ and name != "rendered project"  # which does it itself
+    itself = name.startswith("rendered project")
+    by_hand = "RANK" in os.environ and not itself
     if by_hand:
         distributed.init_process_group("gloo")
     clock = VARIANTS[name](WORK[model_name], int(step_count), int(epoch_count))

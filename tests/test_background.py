@@ -45,6 +45,15 @@ def test_a_full_disk_ends_the_run(tmp_path, distributed, processes):
         assert same_weights(project / "run", project / "whole")
 
 
+@pytest.mark.full
+def test_a_run_that_fails_keeps_its_lock_while_shards_are_written(tmp_path):
+    project = render({"distributed": "fsdp", "logger": "none"}, tmp_path)
+    command = [PROGRAMS / "fail_while_shards_are_written.py", *FAST, "--sharded-checkpoints"]
+    out, err = python(project, *command, "--run-dir", "run", code=1, **places(1)[0])
+    assert out.splitlines()[-1] == "locked"
+    assert err.endswith("RuntimeError: of the user\n")
+
+
 def test_a_write_that_fails_is_repeated(project, tmp_path):
     """A disk that was full for a while costs nothing: the checkpoint is written with the next."""
     command = [PROGRAMS / "fail_in_background.py", *OPTIONS, "--run-dir", tmp_path / "late"]

@@ -9,12 +9,14 @@ from running import python
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import bench
+import checkpoints
 import data
 import growth
 import language
 import loop
 import processes
 import pytest
+import render
 import startup
 
 
@@ -73,6 +75,9 @@ def test_other_sections(monkeypatch, tmp_path):
     monkeypatch.setattr(data, "PHOTO_SIZES", {(320, 240): 64})
     assert len(cells(data.get_section())) >= 3
     assert "imports" in startup.get_section(runs=1)
+    assert len(cells(render.get_section(runs=1))) == 3
+    monkeypatch.setattr(checkpoints, "MILLIONS", (1,))
+    assert len(cells(checkpoints.get_section())) == 1
     work = loop.WORK["tiny MLP"]._replace(steps=3, epochs=3)
     monkeypatch.setattr(processes, "WORK", {"tiny MLP": work})
     assert "**rendered project**" in processes.get_section(runs=1)

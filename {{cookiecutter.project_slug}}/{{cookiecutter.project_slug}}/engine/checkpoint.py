@@ -128,6 +128,7 @@ class Checkpoint:
         runtime.resources.callback(self.writer.thread.shutdown)
         # {% if cookiecutter.distributed == "fsdp" %}
         self.shard_writer = ShardWriter(runtime.processes, self.folder)
+        runtime.resources.callback(self.shard_writer.thread.shutdown)
         # {% endif %}
 
     def save(self, state: Any, logger: Logger, is_best: bool = False) -> None:

@@ -24,7 +24,7 @@ from .errors import UserError
 from .files import replacing
 # {% endif %}
 from .identity import get_keys
-from .loader import InMemory, seeded
+from .loader import InMemory, restored_generators, seed_generators
 # {% if cookiecutter.task in cookiecutter._uses.masks %}
 from .report import new_figure
 # {% elif cookiecutter.task in cookiecutter._uses.images %}
@@ -161,7 +161,8 @@ class Probe(Dataset):
     def __getitem__(self, index: int) -> tuple[str, str, Counter[int], str]:
         collate = getattr(self.dataset, "collate_fn", default_collate)
         try:
-            with seeded(index):
+            with restored_generators():
+                seed_generators(index)
                 tensors = list(find_tensors(collate([self.dataset[index]])))
         except UserError as error:
             return "", str(error), Counter(), ""

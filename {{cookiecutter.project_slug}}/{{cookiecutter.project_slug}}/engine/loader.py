@@ -84,19 +84,24 @@ class InMemory(Dataset):
         return sample
 
 
+def seed_generators(seed: int) -> None:
+    """Seed the generators of torch, Python and NumPy."""
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed(seed % 2**32)
+
+
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed the generators of torch, Python and NumPy; restore their states afterwards."""
+def restored_generators() -> Iterator[None]:
+    """Restore the states of the generators of torch, Python and NumPy afterwards."""
     numpy = sys.modules.get("numpy")
     torch_state = torch.get_rng_state()
     python_state = random.getstate()
     if numpy is not None:
         numpy_state = numpy.random.get_state()
     try:
-        torch.default_generator.manual_seed(seed)
-        random.seed(seed)
-        if numpy is not None:
-            numpy.random.seed(seed % 2**32)
         yield
     finally:
         torch.set_rng_state(torch_state)
@@ -111,10 +116,13 @@ class SeededDataset(Dataset):
     def __init__(self, dataset: Dataset):
         self.dataset = dataset
 
-    def __getitem__(self, key: tuple[int, int]) -> Any:
-        index, seed = key
-        with seeded(seed):
-            return self.dataset[index]
+    def __getitems__(self, keys: list[tuple[int, int]]) -> list[Any]:
+        samples = []
+        with restored_generators():
+            for index, seed in keys:
+                seed_generators(seed)
+                samples.append(self.dataset[index])
+        return samples
 
 
 class EpochBatchSampler:
@@ -341,7 +349,8 @@ class BatchStream(IterableDataset):
             iterator = iter(self.dataset)
             first = number
             while True:
-                with seeded((self.seed * 1_000_003 + number) % 2**63):
+                with restored_generators():
+                    seed_generators((self.seed * 1_000_003 + number) % 2**63)
                     sample = next(iterator, END)
                 if sample is END:
                     break

@@ -30,7 +30,7 @@ def get_remedy(args: Namespace | None) -> str:
     The steps of the training stay the same, so that a run with a checkpoint is resumed.
     """
     if args is None:  # not of a training
-        return "Try a smaller --batch-size"
+        return "Try fewer inputs, or a smaller --batch-size of predict.py"
     # {% if cookiecutter.distributed == "none" %}
     number = find_grad_accum(args.batch_size, args.grad_accum)
     # {% else %}
