@@ -60,7 +60,7 @@ def test_growth(monkeypatch):
     monkeypatch.setattr(growth, "GROWTH", (1, 2))
     for task in growth.CASES:
         case = growth.CASES[task]
-        monkeypatch.setitem(growth.CASES, task, case._replace(number=max(60, case.number // 20)))
+        monkeypatch.setitem(growth.CASES, task, case._replace(number=max(700, case.number // 20)))
         rows = growth.grow_data(task)
         assert len(rows) == 2 and all(row.startswith(f"| `{task}` | ") for row in rows)
     monkeypatch.setattr(growth, "WIDTHS", (64,))
