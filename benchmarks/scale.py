@@ -115,8 +115,9 @@ def get_section() -> str:
         f"- **Checkpoints.** This machine checks, writes and flushes {speed / 1e6:.0f} MB/s, and "
         f"the training waits for {waiting / whole:.2f} of that. Rank 0 writes a whole checkpoint; "
         "with `--sharded-checkpoints` each process writes its part, at the same time.",
-        "- **Steps.** All processes agree on a stop signal by a sum that is collected a step "
-        "later, and the sums of the log stay on each device until they are shown.",
+        "- **Steps.** All processes agree on a stop signal by an all-reduce that is collected a "
+        "step later, about every 50 ms if steps are shorter, and the sums of the log stay on each "
+        "device until they are shown.",
     ]
     return "\n".join(lines) + "\n"
 

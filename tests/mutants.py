@@ -106,8 +106,8 @@ MUTANTS = [
     Mutant(
         "agreement on a stop",
         "templates/distributed/processes.py",
-        "        agreed = int(self.stop_signal)\n",
-        "        agreed = received\n",
+        "            agreed, seconds = self.exchanged.tolist()\n",
+        "            agreed, seconds = received, self.exchanged.tolist()[1]\n",
         f"{FAULTS}test_a_signal_at_one_rank_stops_all",
     ),
     Mutant(

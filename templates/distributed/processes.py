@@ -2,6 +2,7 @@
 
 import gc
 import os
+import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from torch.distributed.rendezvous import rendezvous
 from .environment import usable_cores
 from .errors import UserError
 from .scalars import Scalar, stack
+
+EXCHANGE_SECONDS = 0.05  # between two exchanges of stop signals, if a step is shorter
+MOST_CALLS = 16  # between two exchanges, as the steps may become longer
 
 
 class Processes:
@@ -75,8 +79,11 @@ class Processes:
                 f"within {self.timeout.total_seconds():g} s (--dist-timeout)"
             ) from None
         self.cpu_group: Any = dist.new_group(backend="gloo", timeout=self.timeout)
-        self.stop_signal = torch.zeros(1, dtype=torch.int64)
+        self.exchanged = torch.zeros(2, dtype=torch.float64)  # the stop signal, seconds of a call
+        self.exchanged_at = time.perf_counter()
         self.pending: dist.Work | None = None
+        self.calls = 0  # since the last exchange
+        self.calls_between = 1  # two exchanges
 
     def close(self) -> None:
         """Leave the process group."""
@@ -154,21 +161,31 @@ class Processes:
             yield
 
     def agree_on_signal(self, received: int) -> int:
-        """Return the stop signal that any process had received one call ago, 0 for none.
+        """Return the stop signal that any process has received, 0 for none.
 
-        All processes must stop at the same step. Each call waits for the all-reduce that the call
-        before it has started, which is done by then, so that the agreement costs next to nothing.
+        All processes must stop at the same step. They exchange their signals by an all-reduce that
+        the next call collects, which is done by then. It takes longer than a very short step, so
+        that not every call starts one: the seconds of a call are exchanged as well.
         """
         if not self.launched:
             return received
+        agreed = 0.0
         if self.pending is not None:
             self.pending.wait()
-        agreed = int(self.stop_signal)
-        self.stop_signal.fill_(received)
-        self.pending = dist.all_reduce(
-            self.stop_signal, dist.ReduceOp.MAX, group=self.cpu_group, async_op=True
-        )
-        return agreed
+            self.pending = None
+            agreed, seconds = self.exchanged.tolist()
+            self.calls_between = min(max(int(EXCHANGE_SECONDS / seconds), 1), MOST_CALLS)
+        self.calls += 1
+        if self.calls >= self.calls_between:
+            now = time.perf_counter()
+            own = received, (now - self.exchanged_at) / self.calls
+            self.exchanged.copy_(torch.tensor(own))
+            self.pending = dist.all_reduce(
+                self.exchanged, dist.ReduceOp.MAX, group=self.cpu_group, async_op=True
+            )
+            self.exchanged_at = now
+            self.calls = 0
+        return int(agreed)
 
 
 def raise_error(error: UserError | None) -> None:
