@@ -21,22 +21,22 @@ from rendering import render  # noqa: E402
 
 TASKS = ("image_classification", "tabular")  # with and without torchvision
 MEASURED = """
-import builtins, json, time
+import builtins, json, threading, time
 seconds = {"imports": 0.0}
 first = []
 importing = builtins.__import__
-depth = 0
+nested = threading.local()  # the tracker has a thread of its own
 
 def timed_import(*arguments, **options):
-    global depth
-    depth += 1
-    begin = time.process_time()
+    depth = getattr(nested, "depth", 0)
+    nested.depth = depth + 1
+    begin = time.thread_time()
     try:
         return importing(*arguments, **options)
     finally:
-        depth -= 1
+        nested.depth = depth
         if depth == 0:
-            seconds["imports"] += time.process_time() - begin
+            seconds["imports"] += time.thread_time() - begin
 
 builtins.__import__ = timed_import
 import main as script
