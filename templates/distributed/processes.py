@@ -164,8 +164,8 @@ class Processes:
         """Return the stop signal that any process has received, 0 for none.
 
         All processes must stop at the same step. They exchange their signals by an all-reduce that
-        the next call collects, which is done by then. It takes longer than a very short step, so
-        that not every call starts one: the seconds of a call are exchanged as well.
+        the next call collects, as it is done by then. It takes longer than a very short step: calls
+        that follow each other quickly share one. How many do, the slowest process decides.
         """
         if not self.launched:
             return received
