@@ -287,8 +287,8 @@ if __name__ == "__main__":
     name, model_name, step_count, epoch_count, folder = sys.argv[1:]
     FOLDER = Path(folder)
     torch.manual_seed(0)
-    itself = name.startswith("rendered project")
-    by_hand = "RANK" in os.environ and not itself
+    # A rendered project joins the process group itself.
+    by_hand = "RANK" in os.environ and not name.startswith("rendered project")
     if by_hand:
         distributed.init_process_group("gloo")
     clock = VARIANTS[name](WORK[model_name], int(step_count), int(epoch_count))

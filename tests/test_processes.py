@@ -11,6 +11,7 @@ from rendering import CHOICES, render
 from running import (
     FAST,
     PROGRAMS,
+    places,
     python,
     read_records,
     records,
@@ -146,6 +147,14 @@ def test_weights_of_one_process_continue_in_two(tmp_path):
     run(project, *options, "--epochs", "4", "--resume", "--run-dir", parts, processes=2)
     one, other = step_losses(whole), step_losses(parts)
     assert len(one) == 4 * 16 and other == pytest.approx(one, rel=1e-4)
+
+
+@pytest.mark.parametrize(("seconds", "exchanges"), [(0.001, 8), (0.01, 20), (0.1, 100)])
+def test_short_steps_share_an_exchange_of_signals(fsdp, seconds, exchanges):
+    out, _ = python(fsdp, PROGRAMS / "count_exchanges.py", seconds, **places(1)[0])
+    found, steps = map(int, out.split())
+    assert exchanges - 2 <= found <= exchanges + 2
+    assert steps <= 17  # until a signal is known, whatever the steps before took
 
 
 @pytest.mark.parametrize("options", rest_is_full([["--sharded-checkpoints"], []]), ids=str)
